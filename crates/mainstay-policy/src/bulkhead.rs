@@ -1,0 +1,320 @@
+//! How many attempts run at once, and who waits for a turn.
+//!
+//! One stage, which a call passes once: its first attempt enters or waits. Permits belong to attempts and are free
+//! during a backoff; a retry takes a free one or is not made, it never waits. Under overload every permit that comes
+//! back goes to somebody who waits, so retries find none and give way to first attempts by themselves.
+//!
+//! **Permits.** The workers of a node share one [`PermitPool`], so that the ceiling holds exactly over all of them. A
+//! worker takes permits from it in blocks and keeps a few spare ones, so that a request in steady state touches memory
+//! of its own worker only; all spare permits together are at most an eighth of the ceiling. A worker whose calls wait
+//! while it holds not one permit is *starving*: the pool then keeps a permit back for it, and the others return theirs.
+//!
+//! **Queue.** First in, first out, bounded. A call that waits is admitted or told that it waited too long, once; until
+//! then it may leave. While the queue has not been empty for 100 ms it is a standing queue, which buys no throughput and
+//! only makes everybody late: the wait that is accepted falls to 40 ms, so that those who are served are served in time
+//! (K. Nichols, V. Jacobson: "Controlling Queue Delay", ACM Queue, 2012; B. Maurer: "Fail at Scale", ACM Queue, 2015).
+//! As in CoDel, the last one is not dropped for it, because the permit would go unused.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use mainstay_core::{CallId, Duration, Instant, Limit};
+
+use crate::BulkheadSettings;
+
+/// A queue that has not been empty for this long is a standing queue.
+const STANDING: Duration = Duration::from_millis(100);
+
+/// The longest wait that is accepted in a standing queue.
+const STANDING_WAIT: Duration = Duration::from_millis(40);
+
+/// Permits that a worker takes at once, at most.
+const BLOCK_MAX: u32 = 32;
+
+/// The permits that the workers of one node share. A clone is another handle to the same permits.
+///
+/// The counters guard no other memory, so their operations are relaxed.
+#[derive(Debug, Clone)]
+pub struct PermitPool {
+    cell: Arc<Cell>,
+}
+
+#[derive(Debug)]
+struct Cell {
+    workers: u32,
+    /// `u32::MAX` is unlimited: so many attempts fit into no machine.
+    limit: AtomicU32,
+    taken: AtomicU32,
+    /// Workers whose calls wait while they hold not one permit.
+    starving: AtomicU32,
+}
+
+impl PermitPool {
+    /// `limit` permits, to be shared by so many `workers`.
+    #[must_use]
+    pub fn new(limit: Limit<u32>, workers: u32) -> Self {
+        let limit = AtomicU32::new(ceiling(limit));
+        Self { cell: Arc::new(Cell { workers: workers.max(1), limit, taken: 0.into(), starving: 0.into() }) }
+    }
+
+    /// Permits that exist.
+    #[must_use]
+    pub fn limit(&self) -> Limit<u32> {
+        match self.cell.limit.load(Relaxed) {
+            u32::MAX => Limit::Unlimited,
+            limit => Limit::At(limit),
+        }
+    }
+
+    /// Permits that workers hold, in use or spare.
+    #[must_use]
+    pub fn taken(&self) -> u32 {
+        self.cell.taken.load(Relaxed)
+    }
+
+    /// Permits to take at once: so few that twice as many per worker are an eighth of all.
+    fn block(&self) -> u32 {
+        (self.cell.limit.load(Relaxed) / self.cell.workers.saturating_mul(16)).clamp(1, BLOCK_MAX)
+    }
+
+    /// Takes up to `wanted` permits. Who is not starving leaves one for each who is.
+    fn take(&self, wanted: u32, starving: bool) -> u32 {
+        let reserved = if starving { 0 } else { self.cell.starving.load(Relaxed) };
+        let mut taken = self.cell.taken.load(Relaxed);
+        loop {
+            let free = self.cell.limit.load(Relaxed).saturating_sub(taken).saturating_sub(reserved);
+            let got = wanted.min(free);
+            if got == 0 {
+                return 0;
+            }
+            match self.cell.taken.compare_exchange_weak(taken, taken + got, Relaxed, Relaxed) {
+                Ok(_) => return got,
+                Err(now_taken) => taken = now_taken,
+            }
+        }
+    }
+
+    fn give_back(&self, permits: u32) {
+        if permits > 0 {
+            self.cell.taken.fetch_sub(permits, Relaxed);
+        }
+    }
+
+    /// Whether spare permits are wanted back: somebody starves, or the ceiling has come down.
+    fn wants_back(&self) -> bool {
+        self.cell.starving.load(Relaxed) > 0 || self.cell.taken.load(Relaxed) > self.cell.limit.load(Relaxed)
+    }
+
+    fn set_limit(&self, limit: Limit<u32>) {
+        self.cell.limit.store(ceiling(limit), Relaxed);
+    }
+}
+
+fn ceiling(limit: Limit<u32>) -> u32 {
+    match limit {
+        Limit::Unlimited => u32::MAX,
+        Limit::At(limit) => limit,
+    }
+}
+
+/// The queue has no room for another call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueFull;
+
+/// A call's wait is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admission {
+    /// Which call.
+    pub call: CallId,
+    /// It has a permit now, to be given back by [`Bulkhead::release`]; otherwise it has waited too long.
+    pub granted: bool,
+}
+
+/// One worker's share of a service's permits, and its calls that wait for one.
+#[derive(Debug)]
+pub struct Bulkhead {
+    pool: PermitPool,
+    block: u32,
+    in_use: u32,
+    spare: u32,
+    starving: bool,
+    queue_max: usize,
+    queue: VecDeque<Waiting>,
+    /// When the queue was last empty.
+    standing_since: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    call: CallId,
+    since: Instant,
+    deadline: Instant,
+}
+
+impl Bulkhead {
+    /// A worker's bulkhead over the permits of `pool`.
+    #[must_use]
+    pub fn new(settings: &BulkheadSettings, pool: PermitPool) -> Self {
+        Self {
+            block: pool.block(),
+            pool,
+            in_use: 0,
+            spare: 0,
+            starving: false,
+            queue_max: settings.queue as usize,
+            queue: VecDeque::new(),
+            standing_since: Instant::ORIGIN,
+        }
+    }
+
+    /// Changes the settings, those of the shared pool included. Attempts under way and calls that wait stay; after a
+    /// lower ceiling no permit is given out until enough have come back.
+    pub fn configure(&mut self, now: Instant, settings: &BulkheadSettings) {
+        self.queue_max = settings.queue as usize;
+        self.pool.set_limit(settings.concurrency);
+        self.block = self.pool.block();
+        self.poke(now);
+    }
+
+    /// Takes a permit for a call's first attempt: only if nobody waits for one.
+    #[must_use]
+    pub fn try_enter(&mut self) -> bool {
+        self.queue.is_empty() && self.try_acquire()
+    }
+
+    /// Takes a permit for a further attempt of a call, if one is free.
+    #[must_use]
+    pub fn try_acquire(&mut self) -> bool {
+        let free = self.has_spare();
+        if free {
+            self.spare -= 1;
+            self.in_use += 1;
+        }
+        free
+    }
+
+    /// Lets a call wait for a permit, at the longest until `deadline`, and says how many wait before it.
+    ///
+    /// # Errors
+    /// [`QueueFull`] when as many wait as may.
+    pub fn enqueue(&mut self, now: Instant, call: CallId, deadline: Instant) -> Result<u32, QueueFull> {
+        let ahead = self.queue.len();
+        if ahead >= self.queue_max {
+            return Err(QueueFull);
+        }
+        if ahead == 0 {
+            self.standing_since = now;
+        }
+        self.queue.push_back(Waiting { call, since: now, deadline });
+        self.watch_starving();
+        Ok(ahead as u32)
+    }
+
+    /// A call waits no longer: its own time is up, or its caller left. Nothing happens when it does not wait.
+    pub fn leave(&mut self, call: CallId) {
+        if let Some(place) = self.place(call) {
+            self.queue.remove(place);
+            self.watch_starving();
+        }
+    }
+
+    /// Calls are numbered as they come, so the queue is in order but for the odd call that was held up before it.
+    /// Removal moves the shorter side, and who leaves is mostly the oldest.
+    fn place(&self, call: CallId) -> Option<usize> {
+        let sorted = self.queue.binary_search_by_key(&call, |waiting| waiting.call).ok();
+        sorted.or_else(|| self.queue.iter().position(|waiting| waiting.call == call))
+    }
+
+    /// An attempt gives its permit back. Whoever waits may be admitted now: ask [`Bulkhead::poll_admitted`].
+    pub fn release(&mut self, now: Instant) {
+        debug_assert!(self.in_use > 0, "a permit comes back that nobody had");
+        if self.in_use > 0 {
+            self.in_use -= 1;
+            self.spare += 1;
+        }
+        self.poke(now);
+    }
+
+    /// The next call whose wait is over, if a permit is free.
+    #[must_use]
+    pub fn poll_admitted(&mut self, now: Instant) -> Option<Admission> {
+        let head = *self.queue.front()?;
+        if !self.has_spare() {
+            return None;
+        }
+        let granted = !self.waited_too_long(now, head) && self.try_acquire();
+        self.queue.pop_front();
+        self.watch_starving();
+        Some(Admission { call: head.call, granted })
+    }
+
+    fn waited_too_long(&self, now: Instant, head: Waiting) -> bool {
+        let standing = self.queue.len() > 1 && now.since(self.standing_since) > STANDING;
+        head.deadline <= now || (standing && now.since(head.since) > STANDING_WAIT)
+    }
+
+    /// Looks at the permits of the other workers: returns spare ones that are wanted there. A driver calls it every few
+    /// milliseconds while calls wait anywhere, and then asks [`Bulkhead::poll_admitted`].
+    pub fn poke(&mut self, _now: Instant) {
+        // Between one block less one and twice that, a load that goes up and down touches nothing shared. With a block of
+        // one nothing is kept.
+        let keep = match self.pool.wants_back() {
+            true => 0,
+            false if self.spare > 2 * (self.block - 1) => self.block - 1,
+            false => self.spare,
+        };
+        self.pool.give_back(self.spare - keep);
+        self.spare = keep;
+        self.watch_starving();
+    }
+
+    /// Calls that wait here.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.queue.len() as u32
+    }
+
+    /// Attempts under way here.
+    #[must_use]
+    pub fn in_use(&self) -> u32 {
+        self.in_use
+    }
+
+    /// Attempts allowed at once over all workers.
+    #[must_use]
+    pub fn limit(&self) -> Limit<u32> {
+        self.pool.limit()
+    }
+
+    /// Whether a permit is at hand, fetching more where none is.
+    fn has_spare(&mut self) -> bool {
+        if self.spare == 0 {
+            self.spare = self.pool.take(self.block, self.starving);
+        }
+        self.spare > 0
+    }
+
+    fn watch_starving(&mut self) {
+        let starving = !self.queue.is_empty() && self.in_use + self.spare == 0;
+        match (self.starving, starving) {
+            (false, true) => _ = self.pool.cell.starving.fetch_add(1, Relaxed),
+            (true, false) => _ = self.pool.cell.starving.fetch_sub(1, Relaxed),
+            _ => {}
+        }
+        self.starving = starving;
+    }
+}
+
+/// A worker that ends leaves nothing behind: its permits go back to the others.
+impl Drop for Bulkhead {
+    fn drop(&mut self) {
+        self.queue.clear();
+        self.pool.give_back(self.in_use + self.spare);
+        (self.in_use, self.spare) = (0, 0);
+        self.watch_starving();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,326 @@
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(millis: u64) -> Instant {
+    Instant::ORIGIN + Duration::from_millis(1_000_000 + millis)
+}
+
+const LATER: u64 = 500;
+
+fn settings(concurrency: u32, queue: u32) -> BulkheadSettings {
+    BulkheadSettings { concurrency: Limit::At(concurrency), queue, ..BulkheadSettings::default() }
+}
+
+/// So many workers over the same permits.
+fn workers<const N: usize>(concurrency: u32, queue: u32) -> [Bulkhead; N] {
+    let pool = PermitPool::new(Limit::At(concurrency), N as u32);
+    std::array::from_fn(|_| Bulkhead::new(&settings(concurrency, queue), pool.clone()))
+}
+
+fn wait_in(bulkhead: &mut Bulkhead, millis: u64, call: u64) {
+    bulkhead.enqueue(at(millis), CallId(call), at(millis + LATER)).unwrap();
+}
+
+/// The calls whose wait is over: positive with a permit, negative without one.
+fn admitted(bulkhead: &mut Bulkhead, millis: u64) -> Vec<i64> {
+    std::iter::from_fn(|| bulkhead.poll_admitted(at(millis)))
+        .map(|admission| admission.call.0 as i64 * if admission.granted { 1 } else { -1 })
+        .collect()
+}
+
+#[test]
+fn calls_wait_in_the_order_in_which_they_came() {
+    let [mut worker] = workers(1, 3);
+    assert!(worker.try_enter());
+    assert_eq!(worker.enqueue(at(0), CallId(1), at(LATER)), Ok(0));
+    assert_eq!(worker.enqueue(at(0), CallId(2), at(LATER)), Ok(1));
+    assert_eq!(worker.enqueue(at(0), CallId(3), at(LATER)), Ok(2));
+    assert_eq!(worker.enqueue(at(0), CallId(4), at(LATER)), Err(QueueFull));
+    assert_eq!(admitted(&mut worker, 1), []);
+    for call in 1..=3 {
+        worker.release(at(1));
+        assert_eq!(admitted(&mut worker, 1), [call]);
+    }
+    assert_eq!((worker.in_use(), worker.waiting()), (1, 0));
+}
+
+#[test]
+fn a_new_call_does_not_jump_the_queue_but_a_further_attempt_takes_what_is_free() {
+    let [mut worker] = workers(1, 3);
+    assert!(worker.try_enter());
+    wait_in(&mut worker, 0, 1);
+    worker.release(at(1));
+    assert!(!worker.try_enter());
+    assert!(worker.try_acquire());
+    assert!(!worker.try_acquire());
+}
+
+#[test]
+fn who_leaves_is_not_admitted() {
+    let [mut worker] = workers(1, 9);
+    assert!(worker.try_enter());
+    // The third one comes late, after it was held up elsewhere.
+    for call in [2, 3, 1, 4, 5] {
+        wait_in(&mut worker, 0, call);
+    }
+    for call in [3, 1, 5, 77] {
+        worker.leave(CallId(call));
+    }
+    assert_eq!(worker.waiting(), 2);
+    worker.release(at(1));
+    assert_eq!(admitted(&mut worker, 1), [2]);
+    worker.release(at(1));
+    assert_eq!(admitted(&mut worker, 1), [4]);
+}
+
+#[test]
+fn who_waited_past_its_time_is_told_so_and_takes_no_permit() {
+    let [mut worker] = workers(1, 3);
+    assert!(worker.try_enter());
+    worker.enqueue(at(0), CallId(1), at(50)).unwrap();
+    worker.enqueue(at(0), CallId(2), at(51)).unwrap();
+    worker.release(at(50));
+    assert_eq!(admitted(&mut worker, 50), [-1, 2]);
+}
+
+#[test]
+fn a_burst_is_served_to_the_end_but_a_standing_queue_is_cut() {
+    let [mut worker] = workers(1, 9);
+    assert!(worker.try_enter());
+    for call in 1..=3 {
+        wait_in(&mut worker, 0, call);
+    }
+    worker.release(at(90));
+    assert_eq!(admitted(&mut worker, 90), [1], "90 ms are a burst");
+
+    wait_in(&mut worker, 95, 4);
+    worker.release(at(101));
+    assert_eq!(admitted(&mut worker, 101), [-2, -3, 4], "after 100 ms only who came 40 ms ago or later is served");
+}
+
+#[test]
+fn the_last_one_that_waits_is_served_though_it_is_late() {
+    let [mut worker] = workers(1, 9);
+    assert!(worker.try_enter());
+    wait_in(&mut worker, 0, 1);
+    wait_in(&mut worker, 0, 2);
+    worker.release(at(300));
+    assert_eq!(admitted(&mut worker, 300), [-1, 2], "its permit would go unused");
+}
+
+#[test]
+fn a_queue_that_was_empty_in_between_is_not_standing() {
+    let [mut worker] = workers(1, 9);
+    assert!(worker.try_enter());
+    wait_in(&mut worker, 0, 1);
+    worker.leave(CallId(1));
+    wait_in(&mut worker, 200, 2);
+    wait_in(&mut worker, 200, 3);
+    worker.release(at(290));
+    assert_eq!(admitted(&mut worker, 290), [2]);
+}
+
+#[test]
+fn workers_share_one_ceiling() {
+    let [mut a, mut b] = workers(3, 9);
+    assert!(a.try_enter() && a.try_enter() && b.try_enter());
+    assert!(!a.try_enter() && !b.try_enter());
+    a.release(at(0));
+    assert!(b.try_enter());
+}
+
+#[test]
+fn calls_that_wait_get_the_permits_that_another_worker_returns() {
+    let [mut a, mut b] = workers(2, 9);
+    assert!(a.try_enter() && b.try_enter());
+    wait_in(&mut b, 0, 1);
+    b.poke(at(1));
+    assert_eq!(admitted(&mut b, 1), []);
+    a.release(at(2));
+    b.poke(at(3));
+    assert_eq!(admitted(&mut b, 3), [1]);
+}
+
+#[test]
+fn a_worker_without_any_permit_gets_one_though_others_have_a_queue() {
+    let [mut busy, mut quiet] = workers(64, 99);
+    while busy.try_enter() {}
+    for call in 0..99 {
+        wait_in(&mut busy, 0, call);
+    }
+    wait_in(&mut quiet, 0, 1_000);
+    busy.release(at(1));
+    assert_eq!(admitted(&mut busy, 1), [], "the permit is kept for the one that has none");
+    assert!(!busy.try_acquire());
+    quiet.poke(at(2));
+    assert_eq!(admitted(&mut quiet, 2), [1_000]);
+    busy.release(at(3));
+    assert_eq!(admitted(&mut busy, 3), [0]);
+}
+
+#[test]
+fn nothing_is_kept_for_a_call_that_left() {
+    let [mut busy, mut quiet] = workers(1, 9);
+    assert!(busy.try_enter());
+    wait_in(&mut quiet, 0, 1);
+    quiet.leave(CallId(1));
+    busy.release(at(1));
+    assert!(busy.try_enter());
+}
+
+#[test]
+fn spare_permits_of_an_idle_worker_go_to_one_that_has_none() {
+    let [mut idle, mut busy] = workers(1_024, 9);
+    assert!(idle.try_enter());
+    idle.release(at(0));
+    while busy.try_enter() {}
+    assert!(busy.in_use() >= 896, "spare ones are an eighth at most, not {}", busy.in_use());
+    for _ in 0..busy.in_use() {
+        busy.release(at(0));
+    }
+    drop(busy);
+    idle.poke(at(0));
+    assert!(idle.try_acquire());
+}
+
+#[test]
+fn a_steady_load_touches_nothing_shared() {
+    let [mut worker, _other] = workers(1_024, 9);
+    for _ in 0..100 {
+        assert!(worker.try_enter());
+    }
+    let taken = worker.pool.taken();
+    for _ in 0..1_000 {
+        worker.release(at(0));
+        assert!(worker.try_enter());
+        assert_eq!(worker.pool.taken(), taken);
+    }
+}
+
+#[test]
+fn a_lower_ceiling_holds_as_soon_as_enough_came_back() {
+    let [mut a, mut b] = workers(1_024, 9);
+    for _ in 0..100 {
+        assert!(a.try_enter() && b.try_enter());
+    }
+    for worker in [&mut a, &mut b] {
+        worker.configure(at(0), &settings(150, 9));
+    }
+    assert!(!a.try_enter());
+    for _ in 0..50 {
+        a.release(at(1));
+        assert!(!a.try_enter() && !b.try_enter());
+    }
+    a.release(at(1));
+    assert!(a.try_enter());
+    assert_eq!((a.limit(), a.in_use() + b.in_use()), (Limit::At(150), 150));
+}
+
+#[test]
+fn without_a_ceiling_nobody_waits() {
+    let pool = PermitPool::new(Limit::Unlimited, 2);
+    let mut worker = Bulkhead::new(&settings(1, 0), pool);
+    assert!((0..100_000).all(|_| worker.try_enter()));
+    assert_eq!(worker.limit(), Limit::Unlimited);
+}
+
+#[test]
+fn a_worker_that_ends_leaves_its_permits_to_the_others() {
+    let [mut a, mut b] = workers(2, 9);
+    assert!(a.try_enter() && a.try_enter());
+    wait_in(&mut a, 0, 1);
+    drop(a);
+    assert!(b.try_enter() && b.try_enter());
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Enter,
+    Again,
+    Release,
+    Leave(usize),
+    Poll,
+    Poke,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::Enter),
+        1 => Just(Step::Again),
+        5 => Just(Step::Release),
+        2 => any::<usize>().prop_map(Step::Leave),
+        4 => Just(Step::Poll),
+        1 => Just(Step::Poke),
+    ]
+}
+
+proptest! {
+    /// Laws over two workers: never more attempts than permits; first in, first out; and each call that waits is
+    /// granted, dropped or left, exactly once.
+    #[test]
+    fn nobody_is_lost_and_nobody_is_too_many(
+        concurrency in 1u32..80,
+        steps in prop::collection::vec((0usize..2, 0u64..30, step()), 1..600),
+    ) {
+        let mut bulkheads: [Bulkhead; 2] = workers(concurrency, 20);
+        let mut queues: [VecDeque<u64>; 2] = Default::default();
+        let (mut now, mut next) = (0, 0);
+        for (which, wait, step) in steps {
+            now += wait;
+            let (worker, queue) = (&mut bulkheads[which], &mut queues[which]);
+            match step {
+                Step::Enter => {
+                    next += 1;
+                    if worker.try_enter() {
+                        prop_assert!(queue.is_empty());
+                    } else {
+                        let answer = worker.enqueue(at(now), CallId(next), at(now + LATER));
+                        if queue.len() < 20 {
+                            prop_assert_eq!(answer, Ok(queue.len() as u32));
+                            queue.push_back(next);
+                        } else {
+                            prop_assert_eq!(answer, Err(QueueFull));
+                        }
+                    }
+                }
+                Step::Again => _ = worker.try_acquire(),
+                Step::Release if worker.in_use() > 0 => worker.release(at(now)),
+                Step::Release => {}
+                Step::Leave(place) => {
+                    let left = (!queue.is_empty()).then(|| queue.remove(place % queue.len())).flatten();
+                    worker.leave(CallId(left.unwrap_or(next + 1)));
+                }
+                Step::Poll => {
+                    if let Some(admission) = worker.poll_admitted(at(now)) {
+                        prop_assert_eq!(Some(admission.call.0), queue.pop_front());
+                    }
+                }
+                Step::Poke => worker.poke(at(now)),
+            }
+            prop_assert_eq!(worker.waiting() as usize, queue.len());
+            let [a, b] = &bulkheads;
+            prop_assert!(a.in_use() + b.in_use() <= concurrency);
+            prop_assert_eq!(a.pool.taken(), a.in_use() + a.spare + b.in_use() + b.spare);
+        }
+
+        // All attempts end and the drivers poke: everybody who waits gets an answer.
+        for _ in 0..100 {
+            for (worker, queue) in bulkheads.iter_mut().zip(&mut queues) {
+                while worker.in_use() > 0 {
+                    worker.release(at(now));
+                }
+                worker.poke(at(now));
+                while let Some(admission) = worker.poll_admitted(at(now)) {
+                    prop_assert_eq!(Some(admission.call.0), queue.pop_front());
+                }
+            }
+        }
+        prop_assert!(queues.iter().all(VecDeque::is_empty));
+        let pool = bulkheads[0].pool.clone();
+        drop(bulkheads);
+        prop_assert_eq!((pool.taken(), pool.cell.starving.load(Relaxed)), (0, 0));
+    }
+}

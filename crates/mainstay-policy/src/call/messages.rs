@@ -1,0 +1,156 @@
+//! What goes into a call and what comes out of it.
+
+use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, MethodClass};
+
+use crate::{AttemptReason, LimitVerdict, Refusal};
+
+/// What a call is, as far as decisions depend on it. No type of a protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// What its method promises about being sent twice.
+    pub method: MethodClass,
+    /// It carries an `Idempotency-Key`.
+    pub idempotency_key: bool,
+    /// The hash of what the service balances on.
+    pub hash: u64,
+    /// When it must have an answer.
+    pub deadline: Instant,
+    /// The deadline is the caller's own, so it covers the answer's body too.
+    pub covers_body: bool,
+    /// Rate limits stand before it: [`Output::AskLimits`] comes first.
+    pub limited: bool,
+}
+
+/// Something happened to the call.
+#[derive(Debug, Clone, Copy)]
+pub enum Input {
+    /// It arrived. The first input, once.
+    Begin,
+    /// The answer to [`Output::AskLimits`]: the strictest of them.
+    Limits(LimitVerdict),
+    /// [`crate::Service::poll_admitted`] named it.
+    Admitted {
+        /// A permit came with it; otherwise it has waited too long.
+        granted: bool,
+    },
+    /// A connection for the attempt stands, old or new.
+    Connected {
+        /// Which attempt.
+        attempt: u8,
+    },
+    /// The first byte of the request is being written.
+    Sent {
+        /// Which attempt.
+        attempt: u8,
+    },
+    /// The request's body can no longer be sent from its beginning.
+    BodyNotKept,
+    /// The head of an answer.
+    Head {
+        /// Which attempt.
+        attempt: u8,
+        /// What it says.
+        head: AnswerFacts,
+    },
+    /// The attempt failed before the head of an answer; nothing further comes from it.
+    Failed {
+        /// Which attempt.
+        attempt: u8,
+        /// How.
+        failure: Failure,
+        /// Whether it may have had an effect.
+        certainty: Certainty,
+    },
+    /// The forwarded answer is over.
+    Finished {
+        /// It went down whole; otherwise the instance broke it off.
+        clean: bool,
+    },
+    /// The fallback service's call is over.
+    FallbackEnded {
+        /// An answer went down; otherwise the next fallback is to answer.
+        answered: bool,
+    },
+    /// The caller went away.
+    CallerLeft,
+}
+
+/// What the head of an answer says to the decisions.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerFacts {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// `Retry-After` (RFC 9110, section 10.2.3).
+    pub retry_after: Option<Duration>,
+    /// It comes from another Mainstay that has used its retries up.
+    pub retries_used: bool,
+}
+
+/// What the driver is to do now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Output {
+    /// Ask the rate limits of the route, and answer with [`Input::Limits`].
+    AskLimits,
+    /// Send the request to an endpoint.
+    Attempt(AttemptOrder),
+    /// Give this attempt up: close its connection unless its answer is over.
+    Cancel {
+        /// Which attempt.
+        attempt: u8,
+    },
+    /// Send this attempt's answer down: its head is committed.
+    Forward {
+        /// Which attempt.
+        attempt: u8,
+        /// More attempts would have followed, had any been left: the answer must say so.
+        retries_used: bool,
+    },
+    /// Let the fallback service answer, on what is left of the deadline. The driver makes it a call of its own and says
+    /// with [`Input::FallbackEnded`] what came of it.
+    FallbackService,
+    /// Send the fixed answer.
+    Respond,
+    /// Send an answer of our own that says why there is no other.
+    Refuse(RefuseOrder),
+    /// The head has gone down and the answer cannot be finished: break the caller's connection off.
+    Abort,
+}
+
+/// One attempt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AttemptOrder {
+    /// Which one, from 0.
+    pub attempt: u8,
+    /// Where.
+    pub endpoint: EndpointId,
+    /// Why there is one.
+    pub why: AttemptReason,
+    /// What the instance may be told is left of the time.
+    pub deadline: Instant,
+}
+
+/// An answer of our own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RefuseOrder {
+    /// Why.
+    pub refusal: Refusal,
+    /// When it is worth asking again.
+    pub retry_after: Option<Duration>,
+    /// Attempts that were made before.
+    pub attempts: u8,
+}
+
+/// Why a call wakes up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// The call's deadline.
+    Call,
+    /// No connection within the connect timeout.
+    Connect,
+    /// No head within the attempt's time.
+    Attempt,
+    /// The pause before another attempt is over.
+    Backoff,
+    /// It has waited long enough in the queue.
+    Queue,
+}

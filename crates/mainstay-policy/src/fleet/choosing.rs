@@ -1,0 +1,207 @@
+//! Who may be chosen, and who is: the half of a fleet that every call waits for.
+
+use mainstay_core::{Duration, EndpointId, Instant, Limit, Purpose};
+
+use super::learned::Learned;
+use super::{Ask, Choice, Fleet, FleetEvent, NoEndpoint};
+use crate::balance::{Excluded, Luck};
+use crate::endpoints::Endpoint;
+use crate::latency::Scale;
+use crate::{Balance, EndpointState, ServiceSettings};
+
+/// How fast latencies fade. Ten seconds are Finagle's and Linkerd's.
+const FADE: Duration = Duration::from_secs(10);
+
+/// The adaptive rule forgets faster, because it prices failures: a stray one costs an endpoint two seconds of calls.
+const FADE_ADAPTIVE: Duration = Duration::from_secs(2);
+
+/// Primaries, or backups.
+#[derive(Debug, Clone, Copy, Default)]
+struct Group {
+    all: u32,
+    usable: u32,
+}
+
+impl Group {
+    fn share(self) -> f64 {
+        if self.all == 0 { 0.0 } else { f64::from(self.usable) / f64::from(self.all) }
+    }
+}
+
+impl Fleet {
+    /// Chooses the endpoint of an attempt and takes its place there, and the probe's if it is one.
+    ///
+    /// # Errors
+    /// [`NoEndpoint`] when there is none to be had.
+    pub fn choose(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Choice, NoEndpoint> {
+        self.refresh(now);
+        let slot = match self.pick_probe(now, ask) {
+            Some(slot) => slot,
+            None => {
+                self.pick(now, ask, ask.tried).or_else(|| self.pick_again(now, ask)).ok_or_else(|| self.refusal(ask))?
+            }
+        };
+        self.begin(now, slot).ok_or(NoEndpoint::Empty)
+    }
+
+    /// Whether an endpoint that is none of `tried` is usable now, be it busy or not.
+    pub fn is_usable_other(&mut self, now: Instant, tried: &[EndpointId]) -> bool {
+        self.refresh(now);
+        self.has_untried(tried)
+    }
+
+    fn has_untried(&self, tried: &[EndpointId]) -> bool {
+        self.excluded(tried).len() < self.candidates.len()
+    }
+
+    /// Lets due transitions happen, and gathers the candidates anew if anything changed.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        if self.next_transition <= now {
+            self.next_transition = Instant::FAR_FUTURE;
+            for slot in 0..self.endpoints.slots() as u32 {
+                self.change(slot, None, |availability, _| availability.handle_time(now));
+                let due = self.endpoints.at(slot).map(|endpoint| endpoint.learned.availability.due());
+                self.next_transition = self.next_transition.min(due.unwrap_or(Instant::FAR_FUTURE));
+            }
+        }
+        if self.is_stale {
+            self.is_stale = false;
+            self.gather();
+        }
+    }
+
+    fn gather(&mut self) {
+        let (mut primaries, mut backups) = (Group::default(), Group::default());
+        for endpoint in self.endpoints.iter().filter(|endpoint| !endpoint.learned.availability.is_ordered_out()) {
+            let group = if endpoint.spec.backup { &mut backups } else { &mut primaries };
+            group.all += 1;
+            group.usable += u32::from(endpoint.learned.availability.state() == EndpointState::Ready);
+        }
+        let enough = self.settings.panic.get();
+        let are_primaries_enough = primaries.usable > 0 && primaries.share() >= enough;
+        let panic = primaries.all + backups.all > 0 && primaries.share() + backups.share() < enough;
+        let is_candidate = |endpoint: &&Endpoint<Learned>| {
+            let availability = &endpoint.learned.availability;
+            let is_wanted = !endpoint.spec.backup || !are_primaries_enough;
+            let is_well = panic || availability.state() == EndpointState::Ready;
+            is_wanted && is_well && !availability.is_ordered_out()
+        };
+        self.candidates.fill(self.endpoints.iter().filter(is_candidate).map(|e| (e.id.slot, e.spec.weight)));
+        self.balancer.restart(&self.candidates);
+        if panic != self.census.panic {
+            self.census.panic = panic;
+            self.tell(FleetEvent::Panic { on: panic });
+        }
+    }
+
+    /// The endpoint whose turn it is to be probed, if this call may be risked there.
+    fn pick_probe(&mut self, now: Instant, ask: &Ask<'_>) -> Option<u32> {
+        while let Some(slot) = self.probes.pop_front() {
+            let Some(endpoint) = self.endpoints.at_mut(slot) else { continue };
+            endpoint.learned.is_queued = false;
+            if !endpoint.learned.availability.wants_probe() {
+                continue;
+            }
+            if self.may_probe(now, slot, ask) {
+                return Some(slot);
+            }
+            self.queue_probe(slot);
+            break;
+        }
+        None
+    }
+
+    fn may_probe(&self, now: Instant, slot: u32, ask: &Ask<'_>) -> bool {
+        let Some(endpoint) = self.endpoints.at(slot) else { return false };
+        if ask.tried.contains(&endpoint.id) || !has_room(endpoint, &self.settings) {
+            return false;
+        }
+        // A first attempt has others after it; a later one is risked only where it would have to go back.
+        let is_harmless = ask.idempotent && (ask.attempt == 0 || !self.has_untried(ask.tried));
+        self.candidates.is_empty()
+            || (is_harmless && self.balancer.suits(ask.hash, slot))
+            || endpoint.learned.availability.wants_any_probe(now)
+    }
+
+    pub(super) fn queue_probe(&mut self, slot: u32) {
+        let Some(endpoint) = self.endpoints.at_mut(slot) else { return };
+        if endpoint.learned.availability.wants_probe() && !endpoint.learned.is_queued {
+            endpoint.learned.is_queued = true;
+            self.probes.push_back(slot);
+        }
+    }
+
+    /// The balancer's choice among the candidates that are none of `tried` and have room.
+    fn pick(&mut self, now: Instant, ask: &Ask<'_>, tried: &[EndpointId]) -> Option<u32> {
+        let excluded = self.excluded(tried);
+        let scale = self.scale();
+        let luck = Luck {
+            first: self.seed.draw(ask.call.0, ask.attempt, Purpose::ChoiceA),
+            second: self.seed.draw(ask.call.0, ask.attempt, Purpose::ChoiceB),
+            hash: ask.hash,
+        };
+        let Self { endpoints, candidates, balancer, settings, .. } = self;
+        let at = |place| endpoints.at(candidates.slot(place));
+        let is_open = |place| at(place).is_some_and(|e| !tried.contains(&e.id) && has_room(e, settings));
+        let rule = settings.balance;
+        let cost = |place| at(place).map_or(0.0, |e| e.learned.cost(now, rule, candidates.lightness(place), &scale));
+        let place = balancer.pick(candidates, &luck, &excluded, is_open, cost)?;
+        Some(self.candidates.slot(place))
+    }
+
+    /// When every candidate was tried: one of them again, the one tried last only if it is the only one.
+    fn pick_again(&mut self, now: Instant, ask: &Ask<'_>) -> Option<u32> {
+        if self.has_untried(ask.tried) {
+            return None;
+        }
+        let last = ask.tried.len().saturating_sub(1);
+        self.pick(now, ask, &ask.tried[last..]).or_else(|| self.pick(now, ask, &[]))
+    }
+
+    fn refusal(&self, ask: &Ask<'_>) -> NoEndpoint {
+        if self.endpoints.len() == self.census.ordered_out as usize {
+            return NoEndpoint::Empty;
+        }
+        if self.candidates.is_empty() {
+            return if self.census.probing > 0 { NoEndpoint::AllBusy } else { NoEndpoint::AllEjected };
+        }
+        let mut tried = ask.tried.iter().filter_map(|id| self.endpoints.get(*id));
+        if tried.any(|endpoint| has_room(endpoint, &self.settings)) {
+            NoEndpoint::AllTried
+        } else {
+            NoEndpoint::AllBusy
+        }
+    }
+
+    fn begin(&mut self, now: Instant, slot: u32) -> Option<Choice> {
+        let endpoint = self.endpoints.at_mut(slot)?;
+        let learned = &mut endpoint.learned;
+        learned.load.begin(now);
+        learned.news.in_flight += 1;
+        let probe = learned.availability.wants_probe();
+        if probe {
+            learned.availability.take_probe();
+        }
+        let choice = Choice { endpoint: endpoint.id, probe, panic: self.census.panic };
+        self.touch(slot);
+        Some(choice)
+    }
+
+    fn excluded(&self, tried: &[EndpointId]) -> Excluded {
+        let mut excluded = Excluded::default();
+        let known = tried.iter().filter(|id| self.endpoints.get(**id).is_some());
+        known.filter_map(|id| self.candidates.place(id.slot)).for_each(|place| excluded.insert(place));
+        excluded
+    }
+
+    pub(super) fn scale(&self) -> Scale {
+        let fade = if self.settings.balance == Balance::Adaptive { FADE_ADAPTIVE } else { FADE };
+        Scale { fade, median: self.median.nanos(), attempt: self.settings.timeout.attempt }
+    }
+}
+
+fn has_room(endpoint: &Endpoint<Learned>, settings: &ServiceSettings) -> bool {
+    let with_one_more = endpoint.learned.load.total().saturating_add(1);
+    let limits: [Limit<u32>; 2] = [settings.bulkhead.per_endpoint, settings.pool.size];
+    limits.iter().all(|limit| limit.allows(with_one_more))
+}

@@ -1,0 +1,137 @@
+//! What a fleet keeps about each endpoint, and the sums over all of them.
+
+use mainstay_core::{Duration, Failure, Instant};
+
+use super::exchange::Pending;
+use super::{EndpointView, Report};
+use crate::availability::Availability;
+use crate::endpoints::Endpoint;
+use crate::latency::{Latency, Load, Scale};
+use crate::{Balance, CheckResult, EndpointState, OutlierSettings};
+
+/// What is learned of one endpoint.
+#[derive(Debug)]
+pub(super) struct Learned {
+    pub(super) availability: Availability,
+    pub(super) latency: Latency,
+    pub(super) load: Load,
+    pub(super) successes: u64,
+    pub(super) failures: u64,
+    pub(super) ejections: u64,
+    pub(super) last_check: Option<(Instant, CheckResult)>,
+    /// It stands in [`Fleet::probes`].
+    pub(super) is_queued: bool,
+    pub(super) news: Pending,
+}
+
+/// How many endpoints are how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Census {
+    pub(super) ready: u32,
+    pub(super) probing: u32,
+    pub(super) passively_out: u32,
+    pub(super) ordered_out: u32,
+    /// Health and ejection are ignored.
+    pub(super) panic: bool,
+}
+
+impl Learned {
+    pub(super) fn new(now: Instant, outlier: Option<&OutlierSettings>) -> Self {
+        Self {
+            availability: Availability::new(now, outlier),
+            latency: Latency::default(),
+            load: Load::default(),
+            successes: 0,
+            failures: 0,
+            ejections: 0,
+            last_check: None,
+            is_queued: false,
+            news: Pending::default(),
+        }
+    }
+
+    pub(super) fn cost(&self, now: Instant, rule: Balance, lightness: f64, scale: &Scale) -> f64 {
+        let load = f64::from(self.load.total()) * lightness;
+        let latency = || self.latency.predicted(now, scale);
+        match rule {
+            Balance::PeakEwma => latency() * (load + 1.0),
+            Balance::Adaptive => self.load.at_least_silence(now, latency(), scale) * (load + 1.0),
+            Balance::LeastRequest | Balance::RoundRobin | Balance::Random | Balance::RingHash => load,
+        }
+    }
+
+    pub(super) fn count(&mut self, now: Instant, report: Report, rule: Balance, scale: &Scale) {
+        match report {
+            Report::Good { latency } => {
+                self.load.reported(now, true);
+                self.successes += 1;
+                self.latency.observe(now, latency, scale);
+                self.news.good(latency);
+            }
+            Report::Failed { failure, latency, .. } => {
+                self.load.reported(now, !matches!(failure, Failure::Timeout | Failure::ConnectTimeout));
+                self.failures += 1;
+                self.news.failed();
+                if rule == Balance::Adaptive {
+                    self.latency.penalise(now, scale);
+                } else if latency.as_nanos() as f64 > self.latency.predicted(now, scale) {
+                    // A quick failure must not look like a quick answer, but a timeout is as slow as it says.
+                    self.latency.observe(now, latency, scale);
+                }
+            }
+            Report::Nothing => self.load.reported(now, false),
+        }
+    }
+
+    pub(super) fn finish(&mut self, clean: bool) {
+        self.load.finish();
+        self.news.in_flight -= 1;
+        if !clean {
+            self.successes = self.successes.saturating_sub(1);
+            self.failures += 1;
+            self.news.broke_off();
+        }
+    }
+}
+
+impl Census {
+    pub(super) fn add(&mut self, availability: &Availability) {
+        self.shift(availability, 1);
+    }
+
+    pub(super) fn remove(&mut self, availability: &Availability) {
+        self.shift(availability, -1);
+    }
+
+    fn shift(&mut self, availability: &Availability, by: i32) {
+        let shift = |count: &mut u32, applies: bool| *count = count.saturating_add_signed(if applies { by } else { 0 });
+        shift(&mut self.ready, availability.state() == EndpointState::Ready);
+        shift(&mut self.probing, availability.state() == EndpointState::Probing);
+        shift(&mut self.passively_out, availability.is_passively_out());
+        shift(&mut self.ordered_out, availability.is_ordered_out());
+    }
+}
+
+pub(super) fn view_of(endpoint: &Endpoint<Learned>, now: Instant, scale: &Scale) -> EndpointView {
+    let Endpoint { id, spec, learned } = endpoint;
+    // A state that time has ended already is shown ended, though no call has come to notice.
+    let mut availability = learned.availability.clone();
+    availability.handle_time(now);
+    let predicted = Duration::from_nanos(learned.latency.predicted(now, scale) as u64);
+    EndpointView {
+        id: *id,
+        address: spec.address,
+        weight: spec.weight,
+        zone: spec.zone.clone(),
+        backup: spec.backup,
+        state: availability.state(),
+        cause: availability.cause(),
+        until: availability.until(),
+        in_flight: learned.load.in_flight(),
+        latency: learned.latency.is_known().then_some(predicted),
+        successes: learned.successes,
+        failures: learned.failures,
+        ejections: learned.ejections,
+        last_check: learned.last_check,
+    }
+}

@@ -1,0 +1,288 @@
+//! The record of a call's decisions: what was decided, when, and why.
+//!
+//! [`crate::Call`] writes it as it goes; the access log, `mainstay explain` and the simulator read the same record, so
+//! they cannot tell different stories. Entries are small and their number is bounded; what does not fit is counted.
+
+use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, Origin};
+
+/// Entries kept of one call. A call with three attempts and a fallback needs about sixteen.
+pub const ENTRIES_MAX: usize = 32;
+
+/// One decision or fact, and how long after the call's beginning it came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Since the call began.
+    pub after: Duration,
+    /// What happened.
+    pub what: Decision,
+}
+
+/// What was decided about a call, or learned of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// A rate limit was asked, by its place in the route's list, and let it pass.
+    WithinLimit,
+    /// A rate limit refused it.
+    OverLimit {
+        /// When it would be let through.
+        retry_after: Duration,
+    },
+    /// The service's breaker refused it.
+    BreakerRefused {
+        /// By an operator's order.
+        forced: bool,
+    },
+    /// It is one of the calls that decide whether a half-open breaker closes.
+    BreakerProbe,
+    /// No permit was free; it waits.
+    Queued {
+        /// Calls that wait before it.
+        ahead: u32,
+    },
+    /// A permit came free after the wait.
+    Admitted,
+    /// An attempt begins.
+    Attempt {
+        /// Which one, from 0.
+        attempt: u8,
+        /// Where.
+        endpoint: EndpointId,
+        /// Why there is one.
+        why: AttemptReason,
+        /// It decides whether an ejected endpoint comes back.
+        probe: bool,
+        /// So few endpoints were usable that health and ejection were ignored.
+        panic: bool,
+    },
+    /// The head of an answer came.
+    Head {
+        /// Of which attempt.
+        attempt: u8,
+        /// Its status.
+        status: u16,
+    },
+    /// An attempt failed.
+    Failed {
+        /// Which one.
+        attempt: u8,
+        /// How.
+        failure: Failure,
+        /// What it left behind.
+        certainty: Certainty,
+    },
+    /// Another attempt will follow after a pause.
+    Backoff {
+        /// The pause.
+        pause: Duration,
+    },
+    /// No other attempt follows.
+    NoRetry {
+        /// The reason.
+        why: NoRetry,
+    },
+    /// Something else answers.
+    Fallback {
+        /// What.
+        kind: FallbackKind,
+    },
+    /// The answer broke off after its head had gone down.
+    Interrupted {
+        /// Of which attempt.
+        attempt: u8,
+    },
+    /// The call ended.
+    Ended(End),
+}
+
+/// Why there is an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptReason {
+    /// It is the first.
+    First,
+    /// The one before failed.
+    Retry,
+    /// The one before was not sent, so this one is free of the budget.
+    Resend,
+}
+
+/// Why no other attempt follows a failed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NoRetry {
+    /// Retries are off.
+    Off,
+    /// The configured number of attempts is used up.
+    AttemptsUsed,
+    /// Such a failure is not worth another attempt.
+    Condition,
+    /// It may have been applied and the method is not idempotent.
+    NotIdempotent,
+    /// The body was longer than what is kept of it.
+    BodyNotKept,
+    /// The service's retry budget is empty.
+    Budget,
+    /// The pause would last past the deadline.
+    Deadline,
+    /// No permit was free when the pause was over.
+    NoPermit,
+    /// No endpoint is left that could be asked.
+    NoEndpoint,
+    /// The instance said that it must not be repeated (another Mainstay used its retries up).
+    Forbidden,
+    /// The breaker opened in the meantime.
+    BreakerOpen,
+}
+
+impl NoRetry {
+    /// The words for logs and `explain`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "retries are off",
+            Self::AttemptsUsed => "the attempts are used up",
+            Self::Condition => "such a failure is not retried",
+            Self::NotIdempotent => "it may have been applied and is not idempotent",
+            Self::BodyNotKept => "its body was too long to keep",
+            Self::Budget => "the retry budget is empty",
+            Self::Deadline => "the deadline is too near",
+            Self::NoPermit => "no permit was free",
+            Self::NoEndpoint => "no other endpoint is left",
+            Self::Forbidden => "the answer says that its retries are used up",
+            Self::BreakerOpen => "the breaker is open",
+        }
+    }
+}
+
+/// What answered in the service's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FallbackKind {
+    /// Another service.
+    Service,
+    /// The fixed answer.
+    Respond,
+}
+
+impl FallbackKind {
+    /// The word for metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Respond => "respond",
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// An instance's answer went down whole.
+    Answered {
+        /// Its status.
+        status: u16,
+    },
+    /// An instance's answer went down in part.
+    Interrupted {
+        /// Its status.
+        status: u16,
+        /// Who broke it.
+        origin: Origin,
+    },
+    /// A fallback answered.
+    Fallback(FallbackKind),
+    /// We refused it, or every attempt failed.
+    Refused(Refusal),
+    /// The caller left before there was an answer.
+    CallerLeft,
+}
+
+/// Why a call got no answer of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The deadline had passed when it came.
+    DeadlinePassed,
+    /// Over a rate limit.
+    RateLimited,
+    /// The breaker is open.
+    BreakerOpen,
+    /// The queue was full.
+    QueueFull,
+    /// It waited too long in the queue.
+    QueueTimeout,
+    /// No endpoint can be used.
+    NoEndpoint,
+    /// The deadline passed while we waited for an answer.
+    Deadline,
+    /// The last attempt failed so.
+    Failed(Failure),
+}
+
+impl Refusal {
+    /// Whose it is.
+    #[must_use]
+    pub const fn origin(self) -> Origin {
+        match self {
+            Self::RateLimited | Self::DeadlinePassed => Origin::Client,
+            Self::BreakerOpen | Self::QueueFull | Self::QueueTimeout => Origin::Us,
+            Self::NoEndpoint | Self::Deadline | Self::Failed(_) => Origin::Upstream,
+        }
+    }
+
+    /// The word for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeadlinePassed => "deadline_passed",
+            Self::RateLimited => "rate_limited",
+            Self::BreakerOpen => "breaker_open",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::NoEndpoint => "no_endpoint",
+            Self::Deadline => "deadline",
+            Self::Failed(failure) => failure.as_str(),
+        }
+    }
+}
+
+/// The decisions of one call in the order in which they were made.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    entries: Vec<Entry>,
+    began: Instant,
+    dropped: u32,
+}
+
+impl Record {
+    /// Begins anew and keeps the memory.
+    pub fn begin(&mut self, now: Instant) {
+        self.entries.clear();
+        self.began = now;
+        self.dropped = 0;
+    }
+
+    /// Writes an entry, or counts it when there is no room.
+    pub fn push(&mut self, now: Instant, what: Decision) {
+        if self.entries.len() < ENTRIES_MAX {
+            self.entries.push(Entry { after: now.since(self.began), what });
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// What was written.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// When the call began.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Entries that found no room.
+    #[must_use]
+    pub fn dropped(&self) -> u32 {
+        self.dropped
+    }
+}

@@ -1,0 +1,243 @@
+//! All that is known about one service, with one owner.
+//!
+//! A service is its fleet of endpoints, its breaker, its retry budget and its bulkhead, made from one configuration.
+//! Each worker thread of a driver has its own and changes it through `&mut`; there is no lock on the path of a call.
+//! What several workers learn is exchanged by [`Service::take_delta`] and [`Service::merge`] every few milliseconds.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Purpose, Seed};
+
+use crate::{
+    Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, BreakerState, Budget, Bulkhead, CallOutcome,
+    CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fleet, FleetDelta, FleetEvent, Order, PermitPool,
+    Report, ServiceSettings, pause,
+};
+
+/// One service, as one worker sees it.
+#[derive(Debug)]
+pub struct Service {
+    settings: ServiceSettings,
+    seed: Seed,
+    pub(crate) fleet: Fleet,
+    pub(crate) breaker: Breaker,
+    pub(crate) budget: Budget,
+    pub(crate) bulkhead: Bulkhead,
+    lost: Arc<LostAndFound>,
+}
+
+/// Something that an operator wants to know of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ServiceEvent {
+    /// An endpoint changed its state.
+    Fleet(FleetEvent),
+    /// The breaker changed its state.
+    Breaker(BreakerEvent),
+}
+
+/// What a service looks like at one moment.
+#[derive(Debug, Clone)]
+pub struct ServiceView {
+    /// Its endpoints, by slot.
+    pub endpoints: Vec<EndpointView>,
+    /// Its breaker.
+    pub breaker: BreakerState,
+    /// What is left of the retry budget; `None` when there is no limit.
+    pub budget: Option<f64>,
+    /// Calls that wait for a permit.
+    pub waiting: u32,
+    /// Attempts under way.
+    pub in_use: u32,
+    /// Attempts allowed at once.
+    pub limit: Limit<u32>,
+}
+
+impl Service {
+    /// A service without endpoints. `permits` is shared by the workers of one node.
+    #[must_use]
+    pub fn new(settings: &ServiceSettings, permits: PermitPool, seed: Seed, now: Instant) -> Self {
+        Self {
+            fleet: Fleet::new(settings, seed.derive("fleet")),
+            breaker: Breaker::new(settings.breaker.as_ref()),
+            budget: Budget::new(settings.retry.as_ref().and_then(|retry| retry.budget.as_ref()), now),
+            bulkhead: Bulkhead::new(&settings.bulkhead, permits),
+            settings: settings.clone(),
+            seed: seed.derive("call"),
+            lost: Arc::default(),
+        }
+    }
+
+    /// Takes on other settings. What was learned stays.
+    pub fn configure(&mut self, now: Instant, settings: &ServiceSettings) {
+        self.fleet.configure(now, settings);
+        self.breaker.configure(now, settings.breaker.as_ref());
+        self.budget.configure(now, settings.retry.as_ref().and_then(|retry| retry.budget.as_ref()));
+        self.bulkhead.configure(now, &settings.bulkhead);
+        self.settings = settings.clone();
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &ServiceSettings {
+        &self.settings
+    }
+
+    /// Takes on another set of endpoints. What was learned of those that stay, stays.
+    pub fn update(&mut self, now: Instant, endpoints: &[EndpointSpec]) -> EndpointChanges {
+        self.fleet.update(now, endpoints)
+    }
+
+    /// The result of an active check.
+    pub fn check(&mut self, now: Instant, endpoint: EndpointId, result: CheckResult) {
+        self.fleet.check(now, endpoint, result);
+        if result == CheckResult::Pass {
+            self.breaker.check_passed(now);
+        }
+    }
+
+    /// An operator's word about one endpoint; false when there is none at `address`.
+    pub fn order(&mut self, now: Instant, address: SocketAddr, order: Order) -> bool {
+        let endpoint = self.fleet.find(address);
+        if let Some(endpoint) = endpoint {
+            self.fleet.order(now, endpoint, order);
+        }
+        endpoint.is_some()
+    }
+
+    /// An operator's word about the breaker.
+    pub fn order_breaker(&mut self, now: Instant, order: BreakerOrder) {
+        self.breaker.order(now, order);
+    }
+
+    /// The next call whose wait in the queue is over, and whether a permit came with it: hand it to the call as
+    /// [`crate::Input::Admitted`]. Poll it after every input to any call of the service, and after [`Service::poke`].
+    #[must_use]
+    pub fn poll_admitted(&mut self, now: Instant) -> Option<Admission> {
+        self.bulkhead.poll_admitted(now)
+    }
+
+    /// Gives back the permit of an [`Admission`] whose call has vanished in the meantime.
+    pub fn decline(&mut self, now: Instant, admission: Admission) {
+        if admission.granted {
+            self.bulkhead.release(now);
+        }
+    }
+
+    /// Looks whether permits came free on other workers. To be called every few milliseconds while calls wait.
+    pub fn poke(&mut self, now: Instant) {
+        self.recover_lost(now);
+        self.bulkhead.poke(now);
+    }
+
+    /// Calls that wait for a permit.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.bulkhead.waiting()
+    }
+
+    /// The next change of state that nobody has been told of.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<ServiceEvent> {
+        let fleet = self.fleet.poll_event().map(ServiceEvent::Fleet);
+        fleet.or_else(|| self.breaker.poll_event().map(ServiceEvent::Breaker))
+    }
+
+    /// Where an endpoint is; `None` when it has left.
+    #[must_use]
+    pub fn address(&self, endpoint: EndpointId) -> Option<SocketAddr> {
+        self.fleet.address(endpoint)
+    }
+
+    /// What this worker has learned since it was asked last, for the others.
+    #[must_use]
+    pub fn take_delta(&mut self) -> FleetDelta {
+        self.fleet.take_delta()
+    }
+
+    /// What another worker has learned.
+    pub fn merge(&mut self, now: Instant, delta: &FleetDelta) {
+        self.fleet.merge(now, delta);
+    }
+
+    /// What it looks like now.
+    #[must_use]
+    pub fn view(&mut self, now: Instant) -> ServiceView {
+        self.recover_lost(now);
+        ServiceView {
+            endpoints: self.fleet.view(now),
+            breaker: self.breaker.state(now),
+            budget: self.settings.retry.as_ref().and_then(|retry| retry.budget).map(|_| self.budget.tokens(now)),
+            waiting: self.bulkhead.waiting(),
+            in_use: self.bulkhead.in_use(),
+            limit: self.bulkhead.limit(),
+        }
+    }
+
+    pub(crate) fn backoff(&self, call: CallId, made: u8, previous: Duration) -> Duration {
+        let Some(retry) = &self.settings.retry else { return Duration::ZERO };
+        let draw = self.seed.draw(call.0, u32::from(made), Purpose::Backoff);
+        pause(&retry.backoff, u32::from(made), previous, draw)
+    }
+
+    pub(crate) fn lost_and_found(&self) -> Arc<LostAndFound> {
+        Arc::clone(&self.lost)
+    }
+
+    /// Takes back what calls held that were dropped on the way. Their outcome is unknown, so nobody learns one.
+    pub(crate) fn recover_lost(&mut self, now: Instant) {
+        if !self.lost.any.load(Ordering::Relaxed) {
+            return;
+        }
+        for held in self.lost.take() {
+            if let Some(permit) = held.breaker {
+                self.breaker.record(now, permit, CallOutcome::Nothing, Duration::ZERO);
+            }
+            if let Some(choice) = held.attempt {
+                self.fleet.report(now, choice, Report::Nothing);
+                self.fleet.finish(now, choice, true);
+                self.bulkhead.release(now);
+            }
+            if let Some(call) = held.queued {
+                self.bulkhead.leave(call);
+            }
+        }
+    }
+}
+
+/// What a dropped call held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held {
+    pub(crate) breaker: Option<BreakerPermit>,
+    pub(crate) attempt: Option<Choice>,
+    pub(crate) queued: Option<CallId>,
+}
+
+impl Held {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.breaker.is_none() && self.attempt.is_none() && self.queued.is_none()
+    }
+}
+
+/// Where dropped calls leave what they held, for the service to take back at its next input.
+///
+/// The lock is touched only by a call that is dropped before its end, and by the service when that has happened; every
+/// other call pays for one relaxed load. It holds no more than there are calls.
+#[derive(Debug, Default)]
+pub(crate) struct LostAndFound {
+    any: AtomicBool,
+    held: Mutex<Vec<Held>>,
+}
+
+impl LostAndFound {
+    pub(crate) fn leave(&self, held: Held) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+        self.any.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> Vec<Held> {
+        self.any.store(false, Ordering::Release);
+        std::mem::take(&mut *self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

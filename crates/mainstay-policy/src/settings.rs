@@ -1,0 +1,402 @@
+//! What a service's configuration comes to: plain values with safe defaults, that cannot be wrong by their types.
+//!
+//! The defaults are the contract's (`docs/reference/configuration.md` gives each with its reason). A part that is
+//! `None` is switched off.
+
+use mainstay_core::{Bytes, Duration, Failure, Limit, Rate, Ratio};
+
+/// Everything that the decisions of one service depend on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceSettings {
+    /// How an endpoint is chosen.
+    pub balance: Balance,
+    /// When fewer than this share of the endpoints are usable, health and ejection are ignored. Default 50 %: sending a
+    /// whole load to a small rest would bring the rest down too.
+    pub panic: Ratio,
+    /// Active checks. Default none.
+    pub health: Option<HealthSettings>,
+    /// Passive ejection of one endpoint. Default on.
+    pub outlier: Option<OutlierSettings>,
+    /// The breaker of the whole service. Default on.
+    pub breaker: Option<BreakerSettings>,
+    /// Lengths of connect and attempt.
+    pub timeout: TimeoutSettings,
+    /// Connections kept to each endpoint.
+    pub pool: PoolSettings,
+    /// Whether and how a failed attempt is repeated. Default on.
+    pub retry: Option<RetrySettings>,
+    /// How many attempts run at once, and who waits.
+    pub bulkhead: BulkheadSettings,
+    /// What answers when nothing else does. Default nothing.
+    pub fallback: FallbackSettings,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            balance: Balance::default(),
+            panic: Ratio::percent(50),
+            health: None,
+            outlier: Some(OutlierSettings::default()),
+            breaker: Some(BreakerSettings::default()),
+            timeout: TimeoutSettings::default(),
+            pool: PoolSettings::default(),
+            retry: Some(RetrySettings::default()),
+            bulkhead: BulkheadSettings::default(),
+            fallback: FallbackSettings::default(),
+        }
+    }
+}
+
+/// How an endpoint is chosen among those that are usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// Each in turn, by weight, evenly spread (smooth weighted round robin).
+    RoundRobin,
+    /// Any, by weight.
+    Random,
+    /// The one of two drawn by weight that has fewer requests in flight for its weight.
+    LeastRequest,
+    /// The one of two drawn by weight with the lower peak-sensitive moving average of latency × (in flight + 1).
+    PeakEwma,
+    /// As [`Balance::PeakEwma`], and a failure costs as much as a whole attempt timeout (at most ten times the
+    /// service's median), so that an instance that fails quickly attracts nothing.
+    #[default]
+    Adaptive,
+    /// By the hash of the call's key on a ring of virtual nodes, so that few keys move when an endpoint comes or goes.
+    RingHash,
+}
+
+impl Balance {
+    /// All of them with the words that name them in a configuration.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("round_robin", Self::RoundRobin),
+        ("random", Self::Random),
+        ("least_request", Self::LeastRequest),
+        ("peak_ewma", Self::PeakEwma),
+        ("ring_hash", Self::RingHash),
+        ("adaptive", Self::Adaptive),
+    ];
+}
+
+/// Active checks of each endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HealthSettings {
+    /// What is asked.
+    pub probe: Probe,
+    /// Time between two checks of one endpoint. Default 2 s.
+    pub interval: Duration,
+    /// Longest wait for an answer. Default 1 s, or the interval where that is shorter.
+    pub timeout: Duration,
+    /// Passes in a row that make it well. Default 2; one is enough after a refused or failed connect.
+    pub healthy_threshold: u32,
+    /// Failures in a row that make it unwell. Default 3.
+    pub unhealthy_threshold: u32,
+    /// Each interval is shortened or lengthened by up to this share, so that checks do not march in step. Default 10 %.
+    pub jitter: Ratio,
+}
+
+impl HealthSettings {
+    /// Checks by `probe` with the defaults.
+    #[must_use]
+    pub fn new(probe: Probe) -> Self {
+        Self {
+            probe,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            healthy_threshold: 2,
+            unhealthy_threshold: 3,
+            jitter: Ratio::percent(10),
+        }
+    }
+}
+
+/// What an active check asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// A GET of this path; an answer whose status lies in one of the ranges passes. Default 200 to 299.
+    Http {
+        /// The path, beginning with a slash.
+        path: String,
+        /// Statuses that pass, both ends included.
+        expect: Vec<(u16, u16)>,
+    },
+    /// A connection that comes about.
+    Tcp,
+}
+
+/// When one endpoint is ejected for how it answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutlierSettings {
+    /// Failures in a row. Default 5.
+    pub consecutive_failures: Option<u32>,
+    /// Share of failures in the window, reached or passed. Default 50 %.
+    pub failure_rate: Option<Ratio>,
+    /// The window. Default 10 s.
+    pub window: Duration,
+    /// The rate is not looked at with fewer calls in the window. Default 20.
+    pub minimum_calls: u32,
+    /// How long the first ejection lasts; each further one doubles it. Default 2 s.
+    pub base_ejection_time: Duration,
+    /// The longest. Default 60 s.
+    pub max_ejection_time: Duration,
+    /// Share of the endpoints that may be ejected for these causes; one always may while another is left. Default 50 %.
+    pub max_ejected: Ratio,
+}
+
+impl Default for OutlierSettings {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: Some(5),
+            failure_rate: Some(Ratio::percent(50)),
+            window: Duration::from_secs(10),
+            minimum_calls: 20,
+            base_ejection_time: Duration::from_secs(2),
+            max_ejection_time: Duration::from_secs(60),
+            max_ejected: Ratio::percent(50),
+        }
+    }
+}
+
+/// When the whole service is given a rest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BreakerSettings {
+    /// Share of failed calls in the window, reached or passed. Default 50 %.
+    pub failure_rate: Option<Ratio>,
+    /// The window. Default 10 s.
+    pub window: Duration,
+    /// Rates are not looked at with fewer calls in the window. Default 100.
+    pub minimum_calls: u32,
+    /// A call that takes this long or longer is slow. Default off.
+    pub slow_call: Option<Duration>,
+    /// Share of slow calls in the window, reached or passed. Default 100 %.
+    pub slow_rate: Ratio,
+    /// How long it stays open the first time. Default 1 s.
+    pub open_for: Duration,
+    /// It doubles up to this. Default 10 s.
+    pub open_max: Duration,
+    /// Calls let through while half-open, whose outcomes decide. Default 5.
+    pub half_open_calls: u32,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            failure_rate: Some(Ratio::percent(50)),
+            window: Duration::from_secs(10),
+            minimum_calls: 100,
+            slow_call: None,
+            slow_rate: Ratio::ONE,
+            open_for: Duration::from_secs(1),
+            open_max: Duration::from_secs(10),
+            half_open_calls: 5,
+        }
+    }
+}
+
+/// How long the parts of an attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeoutSettings {
+    /// A connection comes about. Default 1 s.
+    pub connect: Duration,
+    /// From the choice of the endpoint to the response's head. Only where another attempt may follow; otherwise an
+    /// attempt has the rest of the deadline. Default 5 s.
+    pub attempt: Duration,
+}
+
+impl Default for TimeoutSettings {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(1), attempt: Duration::from_secs(5) }
+    }
+}
+
+/// Connections kept to each endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// An idle connection is closed after this. Default 4 s, under the 5 s at which common servers close theirs.
+    pub idle: Duration,
+    /// Connections per endpoint, idle and busy. Default unlimited.
+    pub size: Limit<u32>,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(4), size: Limit::Unlimited }
+    }
+}
+
+/// Whether and how a failed attempt is repeated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetrySettings {
+    /// Attempts in all, the first included. Default 3.
+    pub attempts: u32,
+    /// What is worth another attempt.
+    pub on: RetryOn,
+    /// Only idempotent calls, unless nothing was sent. Default true.
+    pub idempotent_only: bool,
+    /// The service honours `Idempotency-Key`, so a call that carries one counts as idempotent. Default false.
+    pub idempotency_key: bool,
+    /// A body longer than this commits a call to its attempt. Default 64 KiB.
+    pub buffer: Bytes,
+    /// The pause before another attempt.
+    pub backoff: BackoffSettings,
+    /// What retries may cost in all.
+    pub budget: Option<BudgetSettings>,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            on: RetryOn::default(),
+            idempotent_only: true,
+            idempotency_key: false,
+            buffer: Bytes::kib(64),
+            backoff: BackoffSettings::default(),
+            budget: Some(BudgetSettings::default()),
+        }
+    }
+}
+
+/// The failures that are worth another attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryOn {
+    /// No connection came about.
+    pub connect: bool,
+    /// The connection broke before the head of an answer.
+    pub reset: bool,
+    /// No head in time.
+    pub timeout: bool,
+    /// The answer was not HTTP.
+    pub malformed: bool,
+    /// These statuses, in ascending order.
+    pub statuses: Vec<u16>,
+}
+
+impl Default for RetryOn {
+    fn default() -> Self {
+        Self { connect: true, reset: true, timeout: true, malformed: true, statuses: vec![500, 502, 503, 504] }
+    }
+}
+
+impl RetryOn {
+    /// Whether `failure` is one of them.
+    #[must_use]
+    pub fn includes(&self, failure: Failure) -> bool {
+        match failure {
+            Failure::Refused | Failure::Unreachable | Failure::ConnectTimeout => self.connect,
+            Failure::Reset => self.reset,
+            Failure::Timeout => self.timeout,
+            Failure::Malformed => self.malformed,
+            Failure::Status(status) => self.statuses.binary_search(&status).is_ok(),
+        }
+    }
+}
+
+/// The pause before another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackoffSettings {
+    /// Whether it grows.
+    pub kind: BackoffKind,
+    /// The first pause, before jitter. Default 25 ms.
+    pub base: Duration,
+    /// The longest. Default 1 s.
+    pub max: Duration,
+    /// How it is spread. Default full.
+    pub jitter: Jitter,
+}
+
+impl Default for BackoffSettings {
+    fn default() -> Self {
+        Self {
+            kind: BackoffKind::Exponential,
+            base: Duration::from_millis(25),
+            max: Duration::from_secs(1),
+            jitter: Jitter::Full,
+        }
+    }
+}
+
+/// Whether a backoff grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackoffKind {
+    /// Always the base.
+    Fixed,
+    /// The base, twice it, four times it, up to the longest.
+    Exponential,
+}
+
+/// How pauses are spread, so that callers that failed together do not come back together
+/// (M. Brooker: "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jitter {
+    /// Not at all.
+    None,
+    /// Anything from nothing to the pause.
+    Full,
+    /// Anything from half the pause to the pause.
+    Equal,
+    /// Anything from the base to three times the pause before, up to the longest.
+    Decorrelated,
+}
+
+/// A token bucket that pays for retries and hedges: a service that is failing is not sent much more than its load.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetSettings {
+    /// Deposited per success. Default 20 %: one retry for five successes.
+    pub share: Ratio,
+    /// Deposited per second, so that a service with few calls can retry too. Default 10.
+    pub per_second: u32,
+    /// The most it holds; it starts full. Default 100.
+    pub cap: u32,
+}
+
+impl Default for BudgetSettings {
+    fn default() -> Self {
+        Self { share: Ratio::percent(20), per_second: 10, cap: 100 }
+    }
+}
+
+/// How many attempts run at once, and who waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkheadSettings {
+    /// Attempts at once over all workers. Default 1024.
+    pub concurrency: Limit<u32>,
+    /// Calls that may wait. Default 128; zero when the configuration says `"off"`.
+    pub queue: u32,
+    /// The longest wait. Default 500 ms.
+    pub queue_timeout: Duration,
+    /// Attempts at once at one endpoint. Default unlimited.
+    pub per_endpoint: Limit<u32>,
+}
+
+impl Default for BulkheadSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: Limit::At(1024),
+            queue: 128,
+            queue_timeout: Duration::from_millis(500),
+            per_endpoint: Limit::Unlimited,
+        }
+    }
+}
+
+/// What answers when the service does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FallbackSettings {
+    /// Another service is asked first, on what is left of the deadline.
+    pub service: bool,
+    /// A fixed answer stands ready.
+    pub respond: bool,
+}
+
+/// One limit on how often something may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimitSettings {
+    /// The rate over time.
+    pub rate: Rate,
+    /// How many may come at once. At least 1.
+    pub burst: u64,
+    /// Keys remembered at once. Default 1,000,000.
+    pub max_keys: u32,
+}

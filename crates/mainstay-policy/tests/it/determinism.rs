@@ -1,0 +1,317 @@
+//! The same events give the same decisions, byte for byte, in every process.
+//!
+//! A seed draws a configuration and a long sequence of events over many calls at once: arrivals, answers, failures,
+//! checks, orders, changes of the endpoints, drops. Two processes play it, and their traces must be equal; then the same
+//! play is held against the laws that hold for every sequence.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Purpose, Ratio, Seed, below};
+use mainstay_policy::{
+    AnswerFacts, AttemptOrder, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts, HealthSettings, Input,
+    LimitVerdict, Order, Output, PermitPool, Probe, Record, Service, ServiceSettings,
+};
+
+/// Luck of the player's own, which must not be the luck of what it plays.
+struct Luck {
+    seed: Seed,
+    drawn: u64,
+}
+
+impl Luck {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.drawn += 1;
+        below(self.seed.draw(self.drawn, 0, Purpose::Sample), bound)
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+fn draw_settings(luck: &mut Luck) -> ServiceSettings {
+    let mut settings = ServiceSettings {
+        balance: Balance::ALL[luck.below(Balance::ALL.len() as u64) as usize].1,
+        panic: Ratio::percent(luck.below(101) as u8),
+        ..ServiceSettings::default()
+    };
+    if luck.one_in(2) {
+        settings.health = Some(HealthSettings::new(Probe::Tcp));
+    }
+    if luck.one_in(4) {
+        settings.outlier = None;
+    }
+    if let Some(breaker) = settings.breaker.as_mut() {
+        breaker.minimum_calls = 1 + luck.below(20) as u32;
+        breaker.half_open_calls = 1 + luck.below(4) as u32;
+    }
+    settings.bulkhead.concurrency = Limit::At(1 + luck.below(8) as u32);
+    settings.bulkhead.queue = luck.below(8) as u32;
+    settings.fallback.respond = luck.one_in(3);
+    settings.fallback.service = luck.one_in(3);
+    settings
+}
+
+fn draw_endpoints(luck: &mut Luck) -> Vec<EndpointSpec> {
+    (0..luck.below(7) as u16)
+        .map(|n| EndpointSpec {
+            address: ([10, 0, 0, 1], 9000 + n + luck.below(3) as u16 * 10).into(),
+            weight: 1 + luck.below(3) as u32,
+            zone: "".into(),
+            backup: luck.one_in(5),
+        })
+        .collect()
+}
+
+/// A call and the attempt that it is waiting for.
+struct Running {
+    call: Call,
+    attempt: Option<AttemptOrder>,
+    delegated: bool,
+    streaming: bool,
+    asking: bool,
+}
+
+struct Player {
+    luck: Luck,
+    now: Instant,
+    service: Service,
+    calls: Vec<Running>,
+    next: u64,
+    ids: Vec<EndpointId>,
+    trace: String,
+}
+
+impl Player {
+    fn new(seed: u64) -> Self {
+        let mut luck = Luck { seed: Seed::new(seed).derive("player"), drawn: 0 };
+        let settings = draw_settings(&mut luck);
+        let now = Instant::from_nanos(1_000_000_000);
+        let pool = PermitPool::new(settings.bulkhead.concurrency, 1);
+        let service = Service::new(&settings, pool, Seed::new(seed), now);
+        let trace = format!("{settings:?}\n");
+        let mut player = Self { luck, now, service, calls: Vec::new(), next: 0, ids: Vec::new(), trace };
+        player.move_endpoints();
+        player
+    }
+
+    fn play(mut self, steps: u32) -> (String, Service, Instant) {
+        for _ in 0..steps {
+            self.now += Duration::from_micros(self.luck.below(40_000));
+            self.step();
+            self.settle();
+        }
+        self.calls.clear();
+        (self.trace, self.service, self.now)
+    }
+
+    fn step(&mut self) {
+        match self.luck.below(20) {
+            0..=5 => self.arrive(),
+            6 => self.world(),
+            7 => {
+                for running in &mut self.calls {
+                    running.call.handle_timeout(&mut self.service, self.now);
+                }
+            }
+            8 if !self.calls.is_empty() => {
+                let gone = self.luck.below(self.calls.len() as u64) as usize;
+                drop(self.calls.swap_remove(gone));
+            }
+            _ if !self.calls.is_empty() => {
+                let at = self.luck.below(self.calls.len() as u64) as usize;
+                self.advance(at);
+            }
+            _ => {}
+        }
+    }
+
+    fn arrive(&mut self) {
+        if self.calls.len() > 40 {
+            return;
+        }
+        self.next += 1;
+        let facts = Facts {
+            method: [MethodClass::Safe, MethodClass::Idempotent, MethodClass::NonIdempotent]
+                [self.luck.below(3) as usize],
+            idempotency_key: self.luck.one_in(4),
+            hash: self.luck.below(u64::MAX),
+            deadline: self.now + Duration::from_millis(self.luck.below(8_000)),
+            covers_body: self.luck.one_in(2),
+            limited: self.luck.one_in(4),
+        };
+        let mut call = Call::new(CallId(self.next), facts, Record::default());
+        call.handle_input(&mut self.service, self.now, Input::Begin);
+        self.calls.push(Running { call, attempt: None, delegated: false, streaming: false, asking: false });
+    }
+
+    fn advance(&mut self, at: usize) {
+        let input = {
+            let luck = &mut self.luck;
+            let running = &mut self.calls[at];
+            if luck.one_in(12) {
+                Input::CallerLeft
+            } else if std::mem::take(&mut running.asking) {
+                Input::Limits(LimitVerdict {
+                    admitted: !luck.one_in(4),
+                    limit: 1,
+                    remaining: 0,
+                    reset: Duration::ZERO,
+                    retry_after: Duration::from_secs(1),
+                })
+            } else if std::mem::take(&mut running.delegated) {
+                Input::FallbackEnded { answered: luck.one_in(2) }
+            } else if std::mem::take(&mut running.streaming) {
+                Input::Finished { clean: !luck.one_in(4) }
+            } else if let Some(order) = running.attempt {
+                draw_news(luck, order.attempt)
+            } else {
+                return;
+            }
+        };
+        self.calls[at].call.handle_input(&mut self.service, self.now, input);
+    }
+
+    fn world(&mut self) {
+        let now = self.now;
+        match self.luck.below(6) {
+            0 => self.move_endpoints(),
+            1 => {
+                let settings = draw_settings(&mut self.luck);
+                self.service.configure(now, &settings);
+            }
+            2 => {
+                let order = [BreakerOrder::Open, BreakerOrder::Closed, BreakerOrder::Auto, BreakerOrder::Auto]
+                    [self.luck.below(4) as usize];
+                self.service.order_breaker(now, order);
+            }
+            _ if self.ids.is_empty() => {}
+            3 => {
+                let id = self.ids[self.luck.below(self.ids.len() as u64) as usize];
+                if let Some(address) = self.service.address(id) {
+                    let order = [Order::Ready, Order::Ready, Order::Draining, Order::Ejected]
+                        [self.luck.below(4) as usize];
+                    self.service.order(now, address, order);
+                }
+            }
+            _ => {
+                let id = self.ids[self.luck.below(self.ids.len() as u64) as usize];
+                let result =
+                    if self.luck.one_in(2) { CheckResult::Pass } else { CheckResult::Fail(Failure::Refused) };
+                self.service.check(now, id, result);
+            }
+        }
+    }
+
+    fn move_endpoints(&mut self) {
+        let specs = draw_endpoints(&mut self.luck);
+        let changes = self.service.update(self.now, &specs);
+        writeln!(self.trace, "{changes:?}").unwrap();
+        self.ids.extend(&changes.added);
+    }
+
+    /// Writes down all that was decided, and lets the queue go on.
+    fn settle(&mut self) {
+        loop {
+            for running in &mut self.calls {
+                while let Some(output) = running.call.poll_output() {
+                    writeln!(self.trace, "{:?} {:?} {output:?}", self.now, running.call.id()).unwrap();
+                    note(running, output);
+                }
+            }
+            let Some(admission) = self.service.poll_admitted(self.now) else { break };
+            writeln!(self.trace, "{admission:?}").unwrap();
+            match self.calls.iter_mut().find(|running| running.call.id() == admission.call) {
+                Some(running) => {
+                    let input = Input::Admitted { granted: admission.granted };
+                    running.call.handle_input(&mut self.service, self.now, input);
+                }
+                None => self.service.decline(self.now, admission),
+            }
+        }
+        while let Some(event) = self.service.poll_event() {
+            writeln!(self.trace, "{event:?}").unwrap();
+        }
+        self.calls.retain(|running| !running.call.has_ended());
+        let view = self.service.view(self.now);
+        assert!(view.limit.allows(view.in_use) || self.next > 0, "more permits than there are: {view:?}");
+        writeln!(self.trace, "{view:?}").unwrap();
+    }
+}
+
+fn note(running: &mut Running, output: Output) {
+    match output {
+        Output::Attempt(order) => running.attempt = Some(order),
+        Output::Cancel { .. } => running.attempt = None,
+        Output::Forward { .. } => (running.attempt, running.streaming) = (None, true),
+        Output::AskLimits => running.asking = true,
+        Output::FallbackService => running.delegated = true,
+        Output::Respond | Output::Refuse(_) | Output::Abort => {}
+    }
+}
+
+fn draw_news(luck: &mut Luck, attempt: u8) -> Input {
+    match luck.below(8) {
+        0 => Input::Connected { attempt },
+        1 => Input::Sent { attempt },
+        2 => Input::BodyNotKept,
+        3 => Input::Failed { attempt, failure: Failure::Refused, certainty: Certainty::NotSent },
+        4 => Input::Failed { attempt, failure: Failure::Reset, certainty: Certainty::Unknown },
+        _ => {
+            let status = [200, 200, 404, 429, 500, 503][luck.below(6) as usize];
+            let retry_after = luck.one_in(8).then_some(Duration::from_millis(luck.below(2_000)));
+            let head = AnswerFacts { status, retry_after, retries_used: luck.one_in(16) };
+            Input::Head { attempt, head }
+        }
+    }
+}
+
+const SEEDS: std::ops::Range<u64> = 0..40;
+const STEPS: u32 = 600;
+
+fn trace_of_all_seeds() -> String {
+    SEEDS.map(|seed| format!("seed {seed}\n{}", Player::new(seed).play(STEPS).0)).collect()
+}
+
+/// What the two other processes run: it only prints.
+#[test]
+#[ignore = "run by the_same_events_give_the_same_trace_in_two_processes"]
+fn print_the_trace() {
+    println!("{}", trace_of_all_seeds());
+}
+
+#[test]
+fn the_same_events_give_the_same_trace_in_two_processes() {
+    let run = || {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "determinism::print_the_trace", "--ignored", "--nocapture", "--test-threads=1"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        // What the test runner itself prints has a clock in it.
+        let from = text.find("seed 0").expect("a trace");
+        let to = text.rfind("\ntest result").unwrap_or(text.len());
+        text[from..to].to_owned()
+    };
+    let (one, other) = (run(), run());
+    assert!(one.len() > 1_000_000, "a trace that says something: {} bytes", one.len());
+    for (at, (a, b)) in one.lines().zip(other.lines()).enumerate() {
+        assert_eq!(a, b, "the traces part at line {at}");
+    }
+    assert_eq!(one.len(), other.len());
+}
+
+#[test]
+fn whatever_happens_everything_that_was_lent_comes_back() {
+    for seed in SEEDS {
+        let (_, mut service, now) = Player::new(seed).play(STEPS);
+        let view = service.view(now);
+        assert_eq!(view.in_use, 0, "seed {seed}: permits came back");
+        assert_eq!(view.waiting, 0, "seed {seed}: nobody waits");
+        for endpoint in &view.endpoints {
+            assert_eq!(endpoint.in_flight, 0, "seed {seed}: {endpoint:?}");
+        }
+    }
+}

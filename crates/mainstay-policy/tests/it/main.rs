@@ -1,0 +1,3 @@
+//! The laws of the decisions as a whole.
+
+mod determinism;
