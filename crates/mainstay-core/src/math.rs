@@ -17,8 +17,7 @@ pub fn decay(elapsed: Duration, tau: Duration) -> f64 {
         return 1.0;
     }
     let x = elapsed.as_nanos() as f64 / tau.as_nanos() as f64;
-    // Written so that a NaN (an empty tau) ends here too.
-    if !(x < 40.0) {
+    if x.is_nan() || x >= 40.0 {
         return 0.0;
     }
     // e^-x = (e^(-x/64))^64, and a Taylor series of nine terms is enough for an argument under 0.625.

@@ -508,7 +508,7 @@ impl Call {
         if answer.is_some_and(|answer| answer.retries_used) {
             return Err(NoRetry::Forbidden);
         }
-        let elsewhere = service.fleet.is_usable_other(now, self.tried());
+        let elsewhere = service.fleet.has_other(now, self.tried());
         if certainty == Certainty::NotSent && elsewhere {
             return Ok((Duration::ZERO, AttemptReason::Resend));
         }

@@ -1,7 +1,7 @@
 //! The fleet of endpoints of one service: who may be chosen, who is, and what is learned from it.
 //!
 //! In: lists of endpoints, asks, reports, checks, orders. Out: choices, events, views. The state of each endpoint is
-//! [`crate::Availability`]'s part, the rule of choice the [`crate::balance`] module's; here they meet.
+//! decided in `availability`, the rule of choice stands in [`crate::balance`]; here they meet.
 //!
 //! Who may be chosen:
 //!

@@ -48,6 +48,29 @@ impl Default for ServiceSettings {
     }
 }
 
+impl ServiceSettings {
+    /// One worker's share of them, when `workers` (at least 1) carry the load in equal parts.
+    ///
+    /// A budget, a breaker's least number of calls and a pool's size are meant for the node, but each worker counts its
+    /// own. What is divided is rounded up, so that no part is left with nothing. The bulkhead is not divided: its
+    /// permits are shared.
+    #[must_use]
+    pub fn per_worker(&self, workers: u32) -> Self {
+        let part = |whole: u32| whole.div_ceil(workers.max(1));
+        let mut share = self.clone();
+        if let Some(breaker) = &mut share.breaker {
+            breaker.minimum_calls = part(breaker.minimum_calls);
+        }
+        if let Some(budget) = share.retry.as_mut().and_then(|retry| retry.budget.as_mut()) {
+            (budget.per_second, budget.cap) = (part(budget.per_second), part(budget.cap));
+        }
+        if let Limit::At(size) = &mut share.pool.size {
+            *size = part(*size);
+        }
+        share
+    }
+}
+
 /// How an endpoint is chosen among those that are usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Balance {
@@ -399,4 +422,21 @@ pub struct RateLimitSettings {
     pub burst: u64,
     /// Keys remembered at once. Default 1,000,000.
     pub max_keys: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_what_is_meant_for_the_node() {
+        let mut node = ServiceSettings::default();
+        node.pool.size = Limit::At(5);
+        let share = node.per_worker(2);
+        assert_eq!(share.breaker.unwrap().minimum_calls, 50);
+        assert_eq!(share.retry.unwrap().budget.unwrap().cap, 50);
+        assert_eq!(share.pool.size, Limit::At(3), "rounded up");
+        assert_eq!(share.bulkhead, node.bulkhead, "its permits are shared, not divided");
+        assert_eq!(node.per_worker(1), node);
+    }
 }

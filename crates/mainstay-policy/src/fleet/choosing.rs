@@ -1,6 +1,6 @@
 //! Who may be chosen, and who is: the half of a fleet that every call waits for.
 
-use mainstay_core::{Duration, EndpointId, Instant, Limit, Purpose};
+use mainstay_core::{Duration, EndpointId, Instant, Purpose};
 
 use super::learned::Learned;
 use super::{Ask, Choice, Fleet, FleetEvent, NoEndpoint};
@@ -45,7 +45,7 @@ impl Fleet {
     }
 
     /// Whether an endpoint that is none of `tried` is usable now, be it busy or not.
-    pub fn is_usable_other(&mut self, now: Instant, tried: &[EndpointId]) -> bool {
+    pub fn has_other(&mut self, now: Instant, tried: &[EndpointId]) -> bool {
         self.refresh(now);
         self.has_untried(tried)
     }
@@ -200,8 +200,9 @@ impl Fleet {
     }
 }
 
+/// Room for one attempt more: at the endpoint over all workers, and among this worker's own connections to it.
 fn has_room(endpoint: &Endpoint<Learned>, settings: &ServiceSettings) -> bool {
-    let with_one_more = endpoint.learned.load.total().saturating_add(1);
-    let limits: [Limit<u32>; 2] = [settings.bulkhead.per_endpoint, settings.pool.size];
-    limits.iter().all(|limit| limit.allows(with_one_more))
+    let load = &endpoint.learned.load;
+    settings.bulkhead.per_endpoint.allows(load.total().saturating_add(1))
+        && settings.pool.size.allows(load.in_flight().saturating_add(1))
 }

@@ -19,7 +19,7 @@ pub(super) struct Learned {
     pub(super) failures: u64,
     pub(super) ejections: u64,
     pub(super) last_check: Option<(Instant, CheckResult)>,
-    /// It stands in [`Fleet::probes`].
+    /// It stands in [`super::Fleet::probes`].
     pub(super) is_queued: bool,
     pub(super) news: Pending,
 }

@@ -22,7 +22,8 @@ pub struct Ask<'a> {
     pub tried: &'a [EndpointId],
 }
 
-/// The endpoint of one attempt. Whoever holds one owes one [`Fleet::finish`], and at most one [`Fleet::report`] before.
+/// The endpoint of one attempt. Whoever holds one owes one [`crate::Fleet::finish`], and at most
+/// one [`crate::Fleet::report`] before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choice {
     /// Where.
