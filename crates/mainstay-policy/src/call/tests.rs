@@ -206,6 +206,7 @@ fn play(endpoints: u16, settings: &ServiceSettings, script: &str) -> Stage {
 }
 
 #[track_caller]
+#[allow(clippy::needless_pass_by_value, reason = "an expectation is written where it is handed in")]
 fn check(endpoints: u16, settings: &ServiceSettings, script: &str, told: Expect) {
     let mut stage = play(endpoints, settings, script);
     told.assert_eq(&stage.told);
