@@ -1,0 +1,193 @@
+//! The parts of `[service.NAME]` that the decisions depend on.
+
+use mainstay_core::{Duration, Limit, Ratio};
+use mainstay_policy::{
+    Balance, BreakerSettings, BulkheadSettings, HealthSettings, OutlierSettings, PoolSettings, Probe, ServiceSettings,
+    TimeoutSettings,
+};
+
+use super::attempts;
+use super::matching::canonical;
+use crate::model::HashOn;
+use crate::raw::Tree;
+use crate::section::Section;
+use crate::value::{Count, Fault, Positive, Read, Value};
+
+/// A length of time above zero.
+type Length = Positive<Duration>;
+
+pub(super) fn policy(s: &mut Section<'_>) -> (ServiceSettings, HashOn) {
+    let default = ServiceSettings::default();
+    let balance = s.choice("balance", "adaptive", &Balance::ALL, &["maglev"]).unwrap_or(default.balance);
+    let hash_on = s.get("hash_on", "client_ip");
+    s.later("slow_start", "off");
+    let panic: Ratio = s.get("panic", "50%");
+    s.later("zone_aware", "false");
+    let settings = ServiceSettings {
+        balance,
+        panic,
+        health: s.off_unless_given("health", health).flatten(),
+        outlier: s.on_unless_off("outlier", outlier),
+        breaker: s.on_unless_off("breaker", breaker),
+        timeout: s.table("timeout", timeout),
+        pool: s.table("pool", pool),
+        retry: s.on_unless_off("retry", attempts::retry),
+        bulkhead: s.table("bulkhead", bulkhead),
+        fallback: default.fallback,
+    };
+    s.later_table("idempotency");
+    (settings, hash_on)
+}
+
+fn health(s: &mut Section<'_>) -> Option<HealthSettings> {
+    let http: Option<CheckPath> = s.item_or_off("http").and_then(|item| item.read());
+    let tcp: bool = s.get("tcp", "false");
+    s.later("grpc", "off");
+    let interval: Length = s.get("interval", "2s");
+    let shorter = interval.0.min(Duration::from_secs(1));
+    let timeout: Length = s.get("timeout", &shorter.to_string());
+    let healthy_threshold: Count = s.get("healthy_threshold", "2");
+    let unhealthy_threshold: Count = s.get("unhealthy_threshold", "3");
+    let expect: Vec<Expected> = s.get("expect", r#"["2xx"]"#);
+    s.later("expect_body", "off");
+    let jitter: Ratio = s.get("jitter", "10%");
+    if expect.is_empty() {
+        s.fault("expect", Fault::new("no status would pass").help("leave it away for \"2xx\""));
+    }
+    let expect = expect.into_iter().map(|expected| expected.0).collect();
+    let probe = probe(s, http, tcp, expect)?;
+    Some(HealthSettings {
+        probe,
+        interval: interval.0,
+        timeout: timeout.0,
+        healthy_threshold: healthy_threshold.0,
+        unhealthy_threshold: unhealthy_threshold.0,
+        jitter,
+    })
+}
+
+/// Exactly one thing to ask.
+fn probe(s: &Section<'_>, http: Option<CheckPath>, tcp: bool, expect: Vec<(u16, u16)>) -> Option<Probe> {
+    match (http, tcp) {
+        (Some(_), true) => {
+            s.fault("tcp", Fault::new("a check asks by http or by tcp, not by both").help("leave one of them away"));
+            None
+        }
+        (Some(path), false) => Some(Probe::Http { path: path.0, expect }),
+        (None, true) => {
+            if s.given("expect").is_some() {
+                s.fault("expect", Fault::new("a check by tcp sees no status").help("use http, or leave expect away"));
+            }
+            Some(Probe::Tcp)
+        }
+        (None, false) => {
+            if s.given("http").is_none() && s.given("grpc").is_none() {
+                let fault = Fault::new("nothing says what a check asks").help("add http = \"/health\", or tcp = true");
+                s.sink.error(s.at().as_ref(), s.path(), fault);
+            }
+            None
+        }
+    }
+}
+
+/// What a check asks for: a path, and a query where the service wants one.
+struct CheckPath(String);
+
+impl Value for CheckPath {
+    fn read(node: &Tree) -> Read<Self> {
+        let text = String::read(node)?;
+        let (path, query) = text.split_once('?').unwrap_or((&text, ""));
+        canonical(path)?;
+        if !query.bytes().all(|b| (b'!'..0x7f).contains(&b) && b != b'#') {
+            return Err(vec![Fault::new("spaces and what is not ASCII are percent-encoded in a query")]);
+        }
+        Ok(Self(text))
+    }
+}
+
+/// Statuses that pass.
+struct Expected((u16, u16));
+
+impl Value for Expected {
+    fn read(node: &Tree) -> Read<Self> {
+        let text = match node.raw {
+            crate::raw::Raw::Integer(number) => number.to_string(),
+            _ => node.text().unwrap_or_default().to_owned(),
+        };
+        let wanted = "a status, a class or a range of them, as in \"200\", \"2xx\" or \"200-299\"";
+        attempts::statuses(&text).map(Self).ok_or_else(|| vec![Fault::wanted(wanted, node)])
+    }
+}
+
+fn outlier(s: &mut Section<'_>) -> OutlierSettings {
+    let consecutive_failures: Option<Count> = s.get("consecutive_failures", "5");
+    let failure_rate: Option<Positive<Ratio>> = s.get("failure_rate", "50%");
+    let window: Length = s.get("window", "10s");
+    let minimum_calls: Count = s.get("minimum_calls", "20");
+    let base: Length = s.get("base_ejection_time", "2s");
+    let max: Length = s.get("max_ejection_time", "60s");
+    let max_ejected = s.get("max_ejected", "50%");
+    s.not_below("max_ejection_time", &max.0, "base_ejection_time", &base.0);
+    OutlierSettings {
+        consecutive_failures: consecutive_failures.map(|count| count.0),
+        failure_rate: failure_rate.map(|rate| rate.0),
+        window: window.0,
+        minimum_calls: minimum_calls.0,
+        base_ejection_time: base.0,
+        max_ejection_time: max.0,
+        max_ejected,
+    }
+}
+
+fn breaker(s: &mut Section<'_>) -> BreakerSettings {
+    let failure_rate: Option<Positive<Ratio>> = s.get("failure_rate", "50%");
+    let window: Length = s.get("window", "10s");
+    let minimum_calls: Count = s.get("minimum_calls", "100");
+    let slow_call: Option<Length> = s.get("slow_call", "off");
+    let slow_rate: Positive<Ratio> = s.get("slow_rate", "100%");
+    let open_for: Length = s.get("open_for", "1s");
+    let open_max: Length = s.get("open_max", "10s");
+    let half_open_calls: Count = s.get("half_open_calls", "5");
+    s.not_below("open_max", &open_max.0, "open_for", &open_for.0);
+    BreakerSettings {
+        failure_rate: failure_rate.map(|rate| rate.0),
+        window: window.0,
+        minimum_calls: minimum_calls.0,
+        slow_call: slow_call.map(|length| length.0),
+        slow_rate: slow_rate.0,
+        open_for: open_for.0,
+        open_max: open_max.0,
+        half_open_calls: half_open_calls.0,
+    }
+}
+
+fn timeout(s: &mut Section<'_>) -> TimeoutSettings {
+    let connect: Length = s.get("connect", "1s");
+    let attempt: Length = s.get("attempt", "5s");
+    TimeoutSettings { connect: connect.0, attempt: attempt.0 }
+}
+
+fn pool(s: &mut Section<'_>) -> PoolSettings {
+    let idle: Length = s.get("idle", "4s");
+    PoolSettings { idle: idle.0, size: ceiling(s.get("size", "unlimited")) }
+}
+
+fn bulkhead(s: &mut Section<'_>) -> BulkheadSettings {
+    let concurrency = s.get("concurrency", "1024");
+    s.later("adaptive", "off");
+    let queue: Option<Count> = s.get("queue", "128");
+    let queue_timeout: Length = s.get("queue_timeout", "500ms");
+    BulkheadSettings {
+        concurrency: ceiling(concurrency),
+        queue: queue.map_or(0, |queue| queue.0),
+        queue_timeout: queue_timeout.0,
+        per_endpoint: ceiling(s.get("per_endpoint", "unlimited")),
+    }
+}
+
+fn ceiling(limit: Limit<Count>) -> Limit<u32> {
+    match limit {
+        Limit::Unlimited => Limit::Unlimited,
+        Limit::At(count) => Limit::At(count.0),
+    }
+}
