@@ -1,0 +1,68 @@
+//! What the admin API needs of a running node, and no more.
+//!
+//! The API is tested against a stand-in that answers the same questions, so that its rules (who may ask, what is
+//! refused, what is written down) do not need sockets to instances.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use mainstay_core::Instant;
+use mainstay_policy::{BreakerOrder, Order, ServiceView};
+use mainstay_telemetry::FoundRecord;
+use serde_json::Value;
+
+/// An answer that takes a moment.
+pub(crate) type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A running node as its operators see it.
+pub(crate) trait Running: Send + Sync + 'static {
+    /// Every service, in the order of the configuration, and the moment at which it looked so.
+    fn services(&self) -> Soon<'_, ServicesNow>;
+    /// Carries out an operator's word about one endpoint.
+    fn order_endpoint<'a>(
+        &'a self,
+        service: &'a str,
+        address: SocketAddr,
+        order: Order,
+    ) -> Soon<'a, Result<(), OrderRefused>>;
+    /// Carries out an operator's word about a breaker.
+    fn order_breaker<'a>(&'a self, service: &'a str, order: BreakerOrder) -> Soon<'a, Result<(), OrderRefused>>;
+    /// The effective configuration, secrets as `***`.
+    fn configuration(&self) -> Value;
+    /// Reads the configuration again.
+    fn reload(&self) -> Soon<'_, Result<Value, ReloadRefused>>;
+    /// What was decided about the request with this id; empty when it is not remembered.
+    fn explain<'a>(&'a self, request_id: &'a str) -> Soon<'a, Vec<FoundRecord>>;
+    /// All metrics as Prometheus text.
+    fn metrics(&self) -> Soon<'_, String>;
+    /// Whether the node takes traffic.
+    fn ready(&self) -> bool;
+}
+
+/// The services at one moment.
+#[derive(Debug)]
+pub(crate) struct ServicesNow {
+    /// On the clock of the views.
+    pub(crate) now: Instant,
+    /// Name and state.
+    pub(crate) services: Vec<(String, ServiceView)>,
+}
+
+/// An order names something that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OrderRefused {
+    /// There is no such service.
+    NoService,
+    /// The service has no such endpoint.
+    NoEndpoint,
+}
+
+/// The old configuration stays.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ReloadRefused {
+    /// Why, for a person.
+    pub(crate) why: String,
+    /// Each problem, for a program; empty when the file could not be read or used at all.
+    pub(crate) problems: Value,
+}

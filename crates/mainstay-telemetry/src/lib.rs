@@ -1,0 +1,27 @@
+//! What a running node tells about itself: metrics, the access log, logs, and the record of each request's decisions.
+//!
+//! Everything that a request touches belongs to one worker: a [`Recorder`], an [`AccessWriter`] and a [`RecordRing`],
+//! all changed through `&mut`, without a lock, an atomic that others write, or an allocation once they are warm. What
+//! is slow (rendering, writing, searching) happens elsewhere, on plain copies.
+//!
+//! Labels are turned into dense keys once per reload ([`Names`]); a key is never given to another label, so counters
+//! and records outlive a reload that numbers routes and services anew.
+
+mod access_log;
+mod exposition;
+pub mod json;
+mod logs;
+mod method;
+mod metrics;
+mod names;
+mod records;
+mod story;
+mod wall;
+
+pub use access_log::{AccessLog, AccessWriter, Line, LineFormat};
+pub use exposition::{CONTENT_TYPE, EndpointFigures, Figures, NodeFigures, ProcessFigures, ServiceFigures, render};
+pub use logs::{LogFormat, LogLevel, LogStartError, start_logs};
+pub use method::Method;
+pub use metrics::{AttemptResult, Histogram, Priority, Recorder, ShedReason, Snapshot};
+pub use names::{EndpointKey, LimitKey, ListenerKey, Names, OTHER, RouteKey, ServiceKey};
+pub use records::{FoundRecord, RecordRing, RequestFacts};

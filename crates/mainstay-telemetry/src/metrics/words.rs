@@ -1,0 +1,260 @@
+//! The closed sets of reasons that metrics count by, each as an index and a word.
+//!
+//! A counter's place is found by its index, without a comparison of texts; rendering goes the other way.
+
+use mainstay_core::Failure;
+use mainstay_policy::{Cause, FallbackKind, NoRetry, Refusal};
+
+/// Failures by index.
+pub(crate) const FAILURES: [&str; 12] = [
+    "refused",
+    "unreachable",
+    "connect_timeout",
+    "reset",
+    "timeout",
+    "malformed",
+    "500",
+    "502",
+    "503",
+    "504",
+    "429",
+    "status",
+];
+
+pub(crate) const fn failure_index(failure: Failure) -> usize {
+    match failure {
+        Failure::Refused => 0,
+        Failure::Unreachable => 1,
+        Failure::ConnectTimeout => 2,
+        Failure::Reset => 3,
+        Failure::Timeout => 4,
+        Failure::Malformed => 5,
+        Failure::Status(500) => 6,
+        Failure::Status(502) => 7,
+        Failure::Status(503) => 8,
+        Failure::Status(504) => 9,
+        Failure::Status(429) => 10,
+        Failure::Status(_) => 11,
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// An answer came that does not count as a failure; its status.
+    Success(u16),
+    /// It failed.
+    Failed(Failure),
+    /// The answer broke off after its head; its status.
+    Interrupted(u16),
+    /// It was given up before there was an answer: the caller left, or another attempt won.
+    Cancelled,
+}
+
+/// Results by index.
+pub(crate) const RESULTS: [&str; 3 + FAILURES.len()] = [
+    "success",
+    "interrupted",
+    "cancelled",
+    FAILURES[0],
+    FAILURES[1],
+    FAILURES[2],
+    FAILURES[3],
+    FAILURES[4],
+    FAILURES[5],
+    FAILURES[6],
+    FAILURES[7],
+    FAILURES[8],
+    FAILURES[9],
+    FAILURES[10],
+    FAILURES[11],
+];
+
+impl AttemptResult {
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Success(_) => 0,
+            Self::Interrupted(_) => 1,
+            Self::Cancelled => 2,
+            Self::Failed(failure) => 3 + failure_index(failure),
+        }
+    }
+
+    /// The word for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        RESULTS[self.index()]
+    }
+
+    /// The outcome by which a duration is labelled: a status, or under 100 the index of a result without one.
+    pub(crate) const fn outcome(self) -> u16 {
+        match self {
+            Self::Success(status) | Self::Interrupted(status) | Self::Failed(Failure::Status(status)) => status,
+            other => other.index() as u16,
+        }
+    }
+}
+
+/// Causes of an ejection, by index.
+pub(crate) const CAUSES: [&str; 5] = ["check", "consecutive_failures", "failure_rate", "probe", "operator"];
+
+pub(crate) const fn cause_index(cause: Cause) -> usize {
+    match cause {
+        Cause::Check(_) => 0,
+        Cause::ConsecutiveFailures(_) => 1,
+        Cause::FailureRate { .. } => 2,
+        Cause::Probe(_) => 3,
+        Cause::Operator => 4,
+    }
+}
+
+/// Reasons against another attempt, by index.
+pub(crate) const NO_RETRY: [&str; 11] = [
+    "off",
+    "attempts_used",
+    "condition",
+    "not_idempotent",
+    "body_not_kept",
+    "budget",
+    "deadline",
+    "no_permit",
+    "no_endpoint",
+    "forbidden",
+    "breaker_open",
+];
+
+pub(crate) const fn no_retry_index(why: NoRetry) -> usize {
+    match why {
+        NoRetry::Off => 0,
+        NoRetry::AttemptsUsed => 1,
+        NoRetry::Condition => 2,
+        NoRetry::NotIdempotent => 3,
+        NoRetry::BodyNotKept => 4,
+        NoRetry::Budget => 5,
+        NoRetry::Deadline => 6,
+        NoRetry::NoPermit => 7,
+        NoRetry::NoEndpoint => 8,
+        NoRetry::Forbidden => 9,
+        NoRetry::BreakerOpen => 10,
+    }
+}
+
+/// Refusals by index; a failed last attempt is one, whatever the failure, since attempts tell which.
+pub(crate) const REFUSALS: [(&str, &str); 8] = [
+    ("deadline_passed", "client"),
+    ("rate_limited", "client"),
+    ("breaker_open", "us"),
+    ("queue_full", "us"),
+    ("queue_timeout", "us"),
+    ("no_endpoint", "upstream"),
+    ("deadline", "upstream"),
+    ("failed", "upstream"),
+];
+
+pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
+    match refusal {
+        Refusal::DeadlinePassed => 0,
+        Refusal::RateLimited => 1,
+        Refusal::BreakerOpen => 2,
+        Refusal::QueueFull => 3,
+        Refusal::QueueTimeout => 4,
+        Refusal::NoEndpoint => 5,
+        Refusal::Deadline => 6,
+        Refusal::Failed(_) => 7,
+    }
+}
+
+/// How much a call matters when not all can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Priority {
+    /// Shed last.
+    Critical,
+    /// The default.
+    #[default]
+    Normal,
+    /// Shed first.
+    Sheddable,
+}
+
+/// Priorities by index.
+pub(crate) const PRIORITIES: [&str; 3] = ["critical", "normal", "sheddable"];
+
+/// Why a call was shed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShedReason {
+    /// The bulkhead's queue was full.
+    QueueFull,
+    /// It waited too long in the queue.
+    QueueTimeout,
+    /// The memory for kept bodies was used up.
+    Buffers,
+    /// There were too many connections.
+    Connections,
+}
+
+/// Reasons for shedding, by index.
+pub(crate) const SHED: [&str; 4] = ["queue_full", "queue_timeout", "buffers", "connections"];
+
+impl ShedReason {
+    /// The reason that a refusal is, if it is shedding.
+    pub(crate) const fn of(refusal: Refusal) -> Option<Self> {
+        match refusal {
+            Refusal::QueueFull => Some(Self::QueueFull),
+            Refusal::QueueTimeout => Some(Self::QueueTimeout),
+            _ => None,
+        }
+    }
+}
+
+/// Fallbacks by index.
+pub(crate) const FALLBACKS: [&str; 2] = ["service", "respond"];
+
+pub(crate) const fn fallback_index(kind: FallbackKind) -> usize {
+    match kind {
+        FallbackKind::Service => 0,
+        FallbackKind::Respond => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_and_its_word_are_those_of_the_policy() {
+        let failures = [
+            Failure::Refused,
+            Failure::Unreachable,
+            Failure::ConnectTimeout,
+            Failure::Reset,
+            Failure::Timeout,
+            Failure::Malformed,
+            Failure::Status(500),
+            Failure::Status(502),
+            Failure::Status(503),
+            Failure::Status(504),
+            Failure::Status(429),
+            Failure::Status(418),
+        ];
+        for (index, failure) in failures.into_iter().enumerate() {
+            assert_eq!(failure_index(failure), index);
+            assert_eq!(FAILURES[index], failure.as_str());
+            assert_eq!(AttemptResult::Failed(failure).as_str(), failure.as_str());
+        }
+        let refusals = [
+            Refusal::DeadlinePassed,
+            Refusal::RateLimited,
+            Refusal::BreakerOpen,
+            Refusal::QueueFull,
+            Refusal::QueueTimeout,
+            Refusal::NoEndpoint,
+            Refusal::Deadline,
+        ];
+        for refusal in refusals {
+            assert_eq!(REFUSALS[refusal_index(refusal)], (refusal.as_str(), refusal.origin().as_str()));
+        }
+        for kind in [FallbackKind::Service, FallbackKind::Respond] {
+            assert_eq!(FALLBACKS[fallback_index(kind)], kind.as_str());
+        }
+    }
+}

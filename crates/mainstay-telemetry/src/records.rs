@@ -1,0 +1,359 @@
+//! The records of the last requests, for `mainstay explain`.
+//!
+//! One ring per worker, in two parts: fixed heads, and the entries that they point to. Both have a fixed capacity that
+//! follows from the memory they may take, so a record costs two copies and no allocation, and the oldest go when there
+//! is no room. Age is looked at when somebody asks: what is too old is not shown, though it may not be overwritten yet.
+//! The hashes of the ids stand apart, so that a search walks through four bytes per record.
+
+use mainstay_core::{Duration, Instant};
+use mainstay_policy::{ENTRIES_MAX, Entry};
+
+use crate::{EndpointKey, Method, Names, RouteKey, ServiceKey};
+
+/// Bytes kept of an id, and of a path.
+const TEXT_MAX: usize = 64;
+/// Attempts whose endpoint is kept by name.
+const ATTEMPTS_MAX: usize = 8;
+/// Entries of a usual call: the ring is divided up by this.
+const ENTRIES_USUAL: usize = 6;
+/// Records with one id that are shown at most: a caller may use an id again, and a fallback service has its own.
+const FOUND_MAX: usize = 16;
+
+/// What is kept of a request beside its decisions.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestFacts<'a> {
+    /// The request's id; of a longer one than 64 bytes the beginning and a hash are kept.
+    pub id: &'a [u8],
+    /// The route that matched.
+    pub route: RouteKey,
+    /// The service that it led to.
+    pub service: ServiceKey,
+    /// Its method.
+    pub method: Method,
+    /// Its path, of which 64 bytes are kept; a query is cut off.
+    pub path: &'a [u8],
+    /// When it arrived.
+    pub began: Instant,
+    /// When it was over.
+    pub ended: Instant,
+    /// From the arrival to the deadline.
+    pub allowed: Duration,
+    /// The endpoint of each attempt, in order; eight are kept.
+    pub attempts: &'a [EndpointKey],
+}
+
+#[derive(Clone, Copy)]
+struct Head {
+    id: Text,
+    id_length: u32,
+    id_hash: u64,
+    path: Text,
+    path_cut: bool,
+    method: Method,
+    route: RouteKey,
+    service: ServiceKey,
+    began: Instant,
+    ended: Instant,
+    allowed: Duration,
+    attempts: [EndpointKey; ATTEMPTS_MAX],
+    first_entry: u64,
+    entries: u32,
+    dropped: u32,
+}
+
+/// A text of at most 64 bytes, in place.
+#[derive(Clone, Copy)]
+struct Text {
+    bytes: [u8; TEXT_MAX],
+    length: u8,
+}
+
+impl Text {
+    fn of(text: &[u8]) -> Self {
+        let length = text.len().min(TEXT_MAX);
+        let mut bytes = [0; TEXT_MAX];
+        bytes[..length].copy_from_slice(&text[..length]);
+        Self { bytes, length: length as u8 }
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+}
+
+/// The records of one worker.
+pub struct RecordRing {
+    keep: Duration,
+    heads: Vec<Head>,
+    heads_max: usize,
+    /// The low half of each head's hash, in the head's slot.
+    hashes: Vec<u32>,
+    entries: Vec<Entry>,
+    entries_max: usize,
+    /// Heads pushed since the start; those from `oldest` on are whole.
+    next: u64,
+    oldest: u64,
+    next_entry: u64,
+}
+
+impl RecordRing {
+    /// A ring in at most `bytes` of memory (but room for one record) that shows records up to `keep` after their end.
+    #[must_use]
+    pub fn new(bytes: usize, keep: Duration) -> Self {
+        let unit = size_of::<Head>() + size_of::<u32>() + ENTRIES_USUAL * size_of::<Entry>();
+        let heads_max = (bytes / unit).max(1);
+        let entries_max = (heads_max * ENTRIES_USUAL).max(ENTRIES_MAX);
+        Self {
+            keep,
+            heads: Vec::with_capacity(heads_max),
+            heads_max,
+            hashes: Vec::with_capacity(heads_max),
+            entries: Vec::with_capacity(entries_max),
+            entries_max,
+            next: 0,
+            oldest: 0,
+            next_entry: 0,
+        }
+    }
+
+    /// Keeps a record. `dropped` entries had found no room before.
+    pub fn push(&mut self, facts: &RequestFacts<'_>, entries: &[Entry], dropped: u32) {
+        let kept = &entries[..entries.len().min(ENTRIES_MAX)];
+        let id_hash = hash(facts.id);
+        let head = Head {
+            id: Text::of(facts.id),
+            id_length: facts.id.len() as u32,
+            id_hash,
+            path: Text::of(without_query(facts.path)),
+            path_cut: without_query(facts.path).len() > TEXT_MAX,
+            method: facts.method,
+            route: facts.route,
+            service: facts.service,
+            began: facts.began,
+            ended: facts.ended,
+            allowed: facts.allowed,
+            attempts: std::array::from_fn(|at| facts.attempts.get(at).copied().unwrap_or_default()),
+            first_entry: self.next_entry,
+            entries: kept.len() as u32,
+            dropped: dropped + (entries.len() - kept.len()) as u32,
+        };
+        self.push_entries(kept);
+        let slot = (self.next % self.heads_max as u64) as usize;
+        put(&mut self.heads, slot, head);
+        put(&mut self.hashes, slot, id_hash as u32);
+        self.next += 1;
+        self.forget_overwritten();
+    }
+
+    fn push_entries(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let slot = (self.next_entry % self.entries_max as u64) as usize;
+            put(&mut self.entries, slot, *entry);
+            self.next_entry += 1;
+        }
+    }
+
+    /// Moves the beginning past the heads that are gone or have lost an entry.
+    fn forget_overwritten(&mut self) {
+        self.oldest = self.oldest.max(self.next.saturating_sub(self.heads_max as u64));
+        let first_whole = self.next_entry.saturating_sub(self.entries_max as u64);
+        while self.oldest < self.next && self.head(self.oldest).first_entry < first_whole {
+            self.oldest += 1;
+        }
+    }
+
+    fn head(&self, number: u64) -> &Head {
+        &self.heads[(number % self.heads_max as u64) as usize]
+    }
+
+    /// The records with this id that are not too old, the newest 16 of them, in the order of their ends.
+    #[must_use]
+    pub fn find(&self, id: &[u8], now: Instant, names: &Names) -> Vec<FoundRecord> {
+        let wanted = hash(id);
+        let mut found: Vec<_> = (self.oldest..self.next)
+            .rev()
+            .filter(|number| self.hashes[(number % self.heads_max as u64) as usize] == wanted as u32)
+            .map(|number| self.head(number))
+            .filter(|head| head.id_hash == wanted && head.id_length as usize == id.len())
+            .filter(|head| head.id.get() == &id[..id.len().min(TEXT_MAX)] && now.since(head.ended) <= self.keep)
+            .take(FOUND_MAX)
+            .map(|head| self.owned(head, now, names))
+            .collect();
+        found.reverse();
+        found
+    }
+
+    fn owned(&self, head: &Head, now: Instant, names: &Names) -> FoundRecord {
+        let entry = |number: u64| self.entries[(number % self.entries_max as u64) as usize];
+        let first = head.first_entry;
+        FoundRecord {
+            request_id: String::from_utf8_lossy(head.id.get()).into_owned(),
+            route: names.route_text(head.route),
+            service: names.service_text(head.service),
+            method: head.method.as_str(),
+            path: String::from_utf8_lossy(head.path.get()).into_owned(),
+            path_cut: head.path_cut,
+            age: now.since(head.began),
+            lasted: head.ended.since(head.began),
+            allowed: head.allowed,
+            endpoints: head
+                .attempts
+                .iter()
+                .take_while(|key| **key != EndpointKey::NONE)
+                .map(|key| names.endpoint_text(*key))
+                .collect(),
+            entries: (first..first + u64::from(head.entries)).map(entry).collect(),
+            dropped: head.dropped,
+        }
+    }
+
+    /// Records that can be found, apart from their age.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        (self.next - self.oldest) as usize
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.next == self.oldest
+    }
+
+    /// Bytes of memory that it takes at most.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.heads.capacity() * size_of::<Head>()
+            + self.hashes.capacity() * size_of::<u32>()
+            + self.entries.capacity() * size_of::<Entry>()
+    }
+}
+
+impl std::fmt::Debug for RecordRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordRing").field("records", &self.len()).field("memory", &self.memory()).finish()
+    }
+}
+
+/// Writes to a slot that exists or is the next to come.
+fn put<T>(table: &mut Vec<T>, slot: usize, value: T) {
+    match table.get_mut(slot) {
+        Some(place) => *place = value,
+        None => table.push(value),
+    }
+}
+
+fn without_query(target: &[u8]) -> &[u8] {
+    target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
+}
+
+/// A hash for searching, eight bytes at a time. It guards nothing: whoever makes two ids collide finds both.
+fn hash(text: &[u8]) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut state = (text.len() as u64).wrapping_mul(FACTOR);
+    for chunk in text.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        state = (state ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
+        state ^= state >> 29;
+    }
+    state
+}
+
+/// A request and what was decided about it, as a copy that stands for itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundRecord {
+    /// Its id, or the first 64 bytes of it.
+    pub request_id: String,
+    /// The label of its route.
+    pub route: String,
+    /// The service.
+    pub service: String,
+    /// The method, `_OTHER` when it is none of the known.
+    pub method: &'static str,
+    /// The beginning of its path.
+    pub path: String,
+    /// There was more of the path.
+    pub path_cut: bool,
+    /// How long ago it arrived.
+    pub age: Duration,
+    /// From its arrival to its end.
+    pub lasted: Duration,
+    /// From its arrival to its deadline.
+    pub allowed: Duration,
+    /// The endpoint of each attempt.
+    pub endpoints: Vec<String>,
+    /// The decisions in their order.
+    pub entries: Vec<Entry>,
+    /// Decisions that found no room in the record.
+    pub dropped: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_policy::Decision;
+
+    const KEEP: Duration = Duration::from_secs(600);
+
+    fn entries(count: usize) -> Vec<Entry> {
+        (0..count).map(|n| Entry { after: Duration::from_millis(n as u64), what: Decision::Admitted }).collect()
+    }
+
+    fn facts(id: &[u8], ended: Instant) -> RequestFacts<'_> {
+        RequestFacts {
+            id,
+            route: RouteKey::NONE,
+            service: ServiceKey::NONE,
+            method: Method::Get,
+            path: b"/cart?token=x",
+            began: ended,
+            ended,
+            allowed: Duration::from_secs(15),
+            attempts: &[],
+        }
+    }
+
+    fn at(secs: u64) -> Instant {
+        Instant::ORIGIN + Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_record_is_found_whole_until_it_is_too_old() {
+        let names = Names::new();
+        let endpoint = names.endpoint(names.service("shop"), "127.0.0.1:9101");
+        let mut ring = RecordRing::new(1 << 20, KEEP);
+        ring.push(&RequestFacts { attempts: &[endpoint], ..facts(b"abc", at(5)) }, &entries(3), 1);
+        let found = ring.find(b"abc", at(605), &names);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].entries, entries(3));
+        assert_eq!(found[0].endpoints, ["127.0.0.1:9101"]);
+        assert_eq!((found[0].path.as_str(), found[0].dropped), ("/cart", 1));
+        assert!(ring.find(b"abc", at(606), &names).is_empty());
+        assert!(ring.find(b"abd", at(5), &names).is_empty());
+    }
+
+    #[test]
+    fn ids_that_differ_only_past_what_is_kept_are_told_apart() {
+        let (long, other) = ([b'a'; 100], {
+            let mut id = [b'a'; 100];
+            id[99] = b'b';
+            id
+        });
+        let mut ring = RecordRing::new(1 << 20, KEEP);
+        ring.push(&facts(&long, at(0)), &entries(1), 0);
+        assert_eq!(ring.find(&long, at(0), &Names::new()).len(), 1);
+        assert!(ring.find(&other, at(0), &Names::new()).is_empty());
+    }
+
+    #[test]
+    fn an_id_that_is_used_again_and_again_shows_the_newest() {
+        let mut ring = RecordRing::new(1 << 20, KEEP);
+        for second in 0..50 {
+            ring.push(&facts(b"same", at(second)), &entries(1), 0);
+        }
+        let found = ring.find(b"same", at(50), &Names::new());
+        assert_eq!(found.len(), FOUND_MAX);
+        assert_eq!(found[0].age, Duration::from_secs(16));
+        assert_eq!(found[FOUND_MAX - 1].age, Duration::from_secs(1));
+    }
+}

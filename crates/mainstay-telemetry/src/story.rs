@@ -1,0 +1,436 @@
+//! A request's record told in plain words: what `mainstay explain` prints.
+//!
+//! One line per decision: the time since the request's arrival, what was decided, and the configuration key that made
+//! it so. The words come from [`mainstay_policy::Decision`] alone, so the story cannot say more than was recorded. The
+//! same lines are the JSON of the admin API.
+
+use std::fmt::{self, Write as _};
+
+use mainstay_core::{Certainty, Duration, Failure, Origin};
+use mainstay_policy::{AttemptReason, Decision, End, Entry, FallbackKind, NoRetry, Refusal};
+
+use crate::FoundRecord;
+use crate::access_log::Millis;
+use crate::json::{push_display, push_string};
+
+/// A decision in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    event: &'static str,
+    text: String,
+    /// The key of the configuration behind it.
+    key: Option<String>,
+}
+
+impl FoundRecord {
+    /// The record as a story, one line per decision.
+    #[must_use]
+    pub fn story(&self) -> String {
+        let mut out = format!("request {}\n", printable(&self.request_id));
+        line(&mut out, Duration::ZERO, &self.arrival());
+        for entry in &self.entries {
+            line(&mut out, entry.after, &self.tell(entry));
+        }
+        if self.dropped > 0 {
+            // Writing into memory does not fail.
+            let _ = writeln!(out, "{:>12}  {} more decisions found no room in the record", "", self.dropped);
+        }
+        out
+    }
+
+    /// The record as a JSON object.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = Vec::with_capacity(1024);
+        out.push(b'{');
+        for (name, text) in [
+            ("request_id", self.request_id.as_str()),
+            ("route", &self.route),
+            ("service", &self.service),
+            ("method", self.method),
+            ("path", &self.path),
+        ] {
+            push_display(&mut out, format_args!("\"{name}\":"));
+            push_string(&mut out, text.as_bytes());
+            out.push(b',');
+        }
+        push_display(
+            &mut out,
+            format_args!(
+                "\"path_cut\":{},\"age_ms\":{},\"duration_ms\":{},\"deadline_ms\":{},\"endpoints\":[",
+                self.path_cut,
+                Millis(self.age),
+                Millis(self.lasted),
+                Millis(self.allowed)
+            ),
+        );
+        separated(&mut out, &self.endpoints, |out, endpoint| push_string(out, endpoint.as_bytes()));
+        out.extend_from_slice(b"],\"decisions\":[");
+        separated(&mut out, &self.entries, |out, entry| decision_json(out, entry.after, &self.tell(entry)));
+        push_display(&mut out, format_args!("],\"decisions_dropped\":{}}}", self.dropped));
+        // Everything that was pushed is UTF-8.
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn arrival(&self) -> Told {
+        let mut text = format!("arrived: {} {}", self.method, printable(&self.path));
+        if self.path_cut {
+            text.push_str("...");
+        }
+        if !self.route.is_empty() {
+            // Writing into memory does not fail.
+            let _ = write!(text, " on route {}", self.route);
+        }
+        if !self.service.is_empty() {
+            let _ = write!(text, ", service {}", self.service);
+        }
+        if self.allowed != Duration::MAX {
+            let _ = write!(text, ", deadline in {}", Short(self.allowed));
+        }
+        Told { event: "arrived", text, key: Some("route.timeout".to_owned()) }
+    }
+
+    fn tell(&self, entry: &Entry) -> Told {
+        match entry.what {
+            Decision::WithinLimit => told("within_limit", "within its rate limits", None),
+            Decision::OverLimit { retry_after } => told(
+                "over_limit",
+                format!("over a rate limit; one will be let through in {}", Short(retry_after)),
+                Some("route.rate_limit".to_owned()),
+            ),
+            Decision::BreakerRefused { forced } => self.breaker_refused(forced),
+            Decision::BreakerProbe => told(
+                "breaker_probe",
+                "the breaker is half-open: this call is one of those that decide whether it closes",
+                self.key("breaker.half_open_calls"),
+            ),
+            Decision::Queued { ahead } => self.queued(ahead),
+            Decision::Admitted => told("admitted", "a permit came free", None),
+            Decision::Attempt { attempt, why, probe, panic, .. } => self.attempt(entry, attempt, why, probe, panic),
+            Decision::Head { attempt, status } => {
+                told("head", format!("attempt {}: an answer with status {status}", ordinal(attempt)), None)
+            }
+            Decision::Failed { attempt, failure, certainty } => self.failed(attempt, failure, certainty),
+            Decision::Backoff { pause } => told(
+                "backoff",
+                format!("another attempt follows after a pause of {}", Short(pause)),
+                self.key("retry.backoff"),
+            ),
+            Decision::NoRetry { why } => {
+                told("no_retry", format!("no other attempt follows: {}", why.as_str()), self.no_retry_key(why))
+            }
+            Decision::Fallback { kind } => self.fallback(kind),
+            Decision::Interrupted { attempt } => told(
+                "interrupted",
+                format!("attempt {}: the answer broke off after its head had gone down", ordinal(attempt)),
+                None,
+            ),
+            Decision::Ended(end) => self.ended(end),
+        }
+    }
+
+    fn breaker_refused(&self, forced: bool) -> Told {
+        if forced {
+            return told("breaker_refused", "refused: the breaker was forced open by an operator", None);
+        }
+        told("breaker_refused", "refused: the breaker of the service is open", self.key("breaker"))
+    }
+
+    fn queued(&self, ahead: u32) -> Told {
+        let behind = match ahead {
+            0 => "first in the queue".to_owned(),
+            1 => "behind 1 other call".to_owned(),
+            many => format!("behind {many} other calls"),
+        };
+        let text = format!("as many attempts run as may: it waits, {behind}");
+        told("queued", text, self.key("bulkhead.concurrency"))
+    }
+
+    fn attempt(&self, entry: &Entry, attempt: u8, why: AttemptReason, probe: bool, panic: bool) -> Told {
+        let mut text = format!("attempt {} to {}", ordinal(attempt), self.endpoint(entry, attempt));
+        text.push_str(match why {
+            AttemptReason::First => "",
+            AttemptReason::Retry => ": a retry, paid for by the budget",
+            AttemptReason::Resend => ": tried elsewhere at once; nothing was sent, so it is outside the budget",
+        });
+        let mut key = match why {
+            AttemptReason::First => None,
+            AttemptReason::Retry => self.key("retry.budget"),
+            AttemptReason::Resend => self.key("retry.attempts"),
+        };
+        if probe {
+            text.push_str("; the endpoint was ejected, and this decides whether it comes back");
+            key = self.key("outlier");
+        }
+        if panic {
+            text.push_str("; so few endpoints are usable that health and ejection are ignored");
+            key = self.key("panic");
+        }
+        told("attempt", text, key)
+    }
+
+    fn endpoint(&self, entry: &Entry, attempt: u8) -> String {
+        match (self.endpoints.get(usize::from(attempt)), entry.what) {
+            (Some(address), _) => address.clone(),
+            (None, Decision::Attempt { endpoint, .. }) => format!("endpoint {endpoint:?}"),
+            (None, _) => "an endpoint".to_owned(),
+        }
+    }
+
+    fn failed(&self, attempt: u8, failure: Failure, certainty: Certainty) -> Told {
+        let left_behind = match certainty {
+            Certainty::NotSent => "nothing was sent",
+            Certainty::Unknown => "it may have been applied",
+            Certainty::Applied => "the instance acted on it",
+        };
+        let text = format!("attempt {} failed: {}; {left_behind}", ordinal(attempt), Cause(failure));
+        told("failed", text, self.failure_key(failure))
+    }
+
+    fn failure_key(&self, failure: Failure) -> Option<String> {
+        match failure {
+            Failure::ConnectTimeout => self.key("timeout.connect"),
+            Failure::Timeout => self.key("timeout.attempt"),
+            Failure::Status(_) => self.key("retry.on"),
+            Failure::Refused | Failure::Unreachable | Failure::Reset | Failure::Malformed => None,
+        }
+    }
+
+    fn no_retry_key(&self, why: NoRetry) -> Option<String> {
+        match why {
+            NoRetry::Off => self.key("retry"),
+            NoRetry::AttemptsUsed => self.key("retry.attempts"),
+            NoRetry::Condition => self.key("retry.on"),
+            NoRetry::NotIdempotent => self.key("retry.idempotent_only"),
+            NoRetry::BodyNotKept => self.key("retry.buffer"),
+            NoRetry::Budget => self.key("retry.budget"),
+            NoRetry::Deadline => Some("route.timeout".to_owned()),
+            NoRetry::NoPermit => self.key("bulkhead.concurrency"),
+            NoRetry::NoEndpoint => self.key("endpoints"),
+            NoRetry::BreakerOpen => self.key("breaker"),
+            NoRetry::Forbidden => None,
+        }
+    }
+
+    fn fallback(&self, kind: FallbackKind) -> Told {
+        match kind {
+            FallbackKind::Service => told("fallback", "another service is asked instead", self.key("fallback.service")),
+            FallbackKind::Respond => told("fallback", "the fixed answer is given", self.key("fallback.respond")),
+        }
+    }
+
+    fn ended(&self, end: End) -> Told {
+        match end {
+            End::Answered { status } => told("ended", format!("ended: answered whole with status {status}"), None),
+            End::Interrupted { status, origin } => told(
+                "ended",
+                format!("ended: the answer with status {status} went down in part; {} broke it off", Who(origin)),
+                None,
+            ),
+            End::Fallback(FallbackKind::Service) => told("ended", "ended: handed to the fallback service", None),
+            End::Fallback(FallbackKind::Respond) => told("ended", "ended: answered by the fallback", None),
+            End::CallerLeft => told("ended", "ended: the caller left before there was an answer", None),
+            End::Refused(refusal) => self.refused(refusal),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal) -> Told {
+        let (text, key) = match refusal {
+            Refusal::DeadlinePassed => ("its deadline had passed when it came", None),
+            Refusal::RateLimited => ("over a rate limit", Some("route.rate_limit".to_owned())),
+            Refusal::BreakerOpen => ("the breaker is open", self.key("breaker")),
+            Refusal::QueueFull => ("as many calls wait as may", self.key("bulkhead.queue")),
+            Refusal::QueueTimeout => ("it waited as long as it may", self.key("bulkhead.queue_timeout")),
+            Refusal::NoEndpoint => ("no endpoint can be used", self.key("endpoints")),
+            Refusal::Deadline => ("its deadline passed", Some("route.timeout".to_owned())),
+            Refusal::Failed(failure) => {
+                return told("ended", format!("ended without an answer: {}", Cause(failure)), None);
+            }
+        };
+        told("ended", format!("ended without an answer: {text}"), key)
+    }
+
+    fn key(&self, rest: &str) -> Option<String> {
+        (!self.service.is_empty()).then(|| format!("service.{}.{rest}", self.service))
+    }
+}
+
+fn told(event: &'static str, text: impl Into<String>, key: Option<String>) -> Told {
+    Told { event, text: text.into(), key }
+}
+
+fn ordinal(attempt: u8) -> u32 {
+    u32::from(attempt) + 1
+}
+
+fn line(out: &mut String, after: Duration, told: &Told) {
+    let tenths = after.as_nanos() / 100_000;
+    let time = format!("{}.{} ms", tenths / 10, tenths % 10);
+    let key = told.key.as_ref().map(|key| format!("  [{key}]")).unwrap_or_default();
+    // Writing into memory does not fail.
+    let _ = writeln!(out, "{time:>12}  {}{key}", told.text);
+}
+
+fn decision_json(out: &mut Vec<u8>, after: Duration, told: &Told) {
+    push_display(out, format_args!("{{\"after_ms\":{},\"event\":\"{}\",\"text\":", Millis(after), told.event));
+    push_string(out, told.text.as_bytes());
+    if let Some(key) = &told.key {
+        out.extend_from_slice(b",\"because\":");
+        push_string(out, key.as_bytes());
+    }
+    out.push(b'}');
+}
+
+fn separated<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    for (number, item) in items.iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+}
+
+/// A text of the caller's without what would move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+/// How an attempt failed, for a person.
+struct Cause(Failure);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Failure::Refused => "the connection was refused",
+            Failure::Unreachable => "the instance cannot be reached",
+            Failure::ConnectTimeout => "no connection within the connect timeout",
+            Failure::Reset => "the connection broke before the head of an answer",
+            Failure::Timeout => "no head of an answer within the attempt's time",
+            Failure::Malformed => "the answer was not HTTP",
+            Failure::Status(status) => return write!(f, "status {status}"),
+        })
+    }
+}
+
+/// Who did something, as the subject of a sentence.
+struct Who(Origin);
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Origin::Client => "the caller",
+            Origin::Us => "Mainstay",
+            Origin::Upstream => "the instance",
+        })
+    }
+}
+
+/// A length to about three digits.
+struct Short(Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (micros, millis) = (self.0.as_nanos() / 1000, self.0.as_millis());
+        match millis {
+            0 => write!(f, "{micros} us"),
+            1..1000 => write!(f, "{millis} ms"),
+            _ if millis % 1000 < 100 => write!(f, "{} s", millis / 1000),
+            _ => write!(f, "{}.{} s", millis / 1000, millis % 1000 / 100),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use mainstay_core::EndpointId;
+
+    fn record(entries: &[(u64, Decision)]) -> FoundRecord {
+        FoundRecord {
+            request_id: "r-1".to_owned(),
+            route: "/cart".to_owned(),
+            service: "shop".to_owned(),
+            method: "GET",
+            path: "/cart/7".to_owned(),
+            path_cut: false,
+            age: Duration::from_secs(3),
+            lasted: Duration::from_micros(262_500),
+            allowed: Duration::from_secs(15),
+            endpoints: vec!["127.0.0.1:9101".to_owned(), "127.0.0.1:9102".to_owned()],
+            entries: entries
+                .iter()
+                .map(|(micros, what)| Entry { after: Duration::from_micros(*micros), what: *what })
+                .collect(),
+            dropped: 0,
+        }
+    }
+
+    fn attempt(attempt: u8, why: AttemptReason) -> Decision {
+        let endpoint = EndpointId { slot: u32::from(attempt), generation: 0 };
+        Decision::Attempt { attempt, endpoint, why, probe: false, panic: false }
+    }
+
+    fn moved_on() -> FoundRecord {
+        record(&[
+            (40, attempt(0, AttemptReason::First)),
+            (250_100, Decision::Failed { attempt: 0, failure: Failure::ConnectTimeout, certainty: Certainty::NotSent }),
+            (250_120, attempt(1, AttemptReason::Resend)),
+            (262_400, Decision::Head { attempt: 1, status: 200 }),
+            (262_500, Decision::Ended(End::Answered { status: 200 })),
+        ])
+    }
+
+    #[test]
+    fn a_hanging_instance_and_the_way_around_it_read_as_a_story() {
+        expect![[r#"
+            request r-1
+                  0.0 ms  arrived: GET /cart/7 on route /cart, service shop, deadline in 15 s  [route.timeout]
+                  0.0 ms  attempt 1 to 127.0.0.1:9101
+                250.1 ms  attempt 1 failed: no connection within the connect timeout; nothing was sent  [service.shop.timeout.connect]
+                250.1 ms  attempt 2 to 127.0.0.1:9102: tried elsewhere at once; nothing was sent, so it is outside the budget  [service.shop.retry.attempts]
+                262.4 ms  attempt 2: an answer with status 200
+                262.5 ms  ended: answered whole with status 200
+        "#]]
+        .assert_eq(&moved_on().story());
+    }
+
+    #[test]
+    fn the_same_story_as_json() {
+        let mut short = moved_on();
+        short.entries.truncate(2);
+        expect![[r#"{"request_id":"r-1","route":"/cart","service":"shop","method":"GET","path":"/cart/7","path_cut":false,"age_ms":3000.000,"duration_ms":262.500,"deadline_ms":15000.000,"endpoints":["127.0.0.1:9101","127.0.0.1:9102"],"decisions":[{"after_ms":0.040,"event":"attempt","text":"attempt 1 to 127.0.0.1:9101"},{"after_ms":250.100,"event":"failed","text":"attempt 1 failed: no connection within the connect timeout; nothing was sent","because":"service.shop.timeout.connect"}],"decisions_dropped":0}"#]]
+        .assert_eq(&short.to_json());
+    }
+
+    #[test]
+    fn an_order_that_may_have_been_applied_is_not_repeated_and_the_story_says_why() {
+        let story = record(&[
+            (40, attempt(0, AttemptReason::First)),
+            (5_000, Decision::Failed { attempt: 0, failure: Failure::Reset, certainty: Certainty::Unknown }),
+            (5_000, Decision::NoRetry { why: NoRetry::NotIdempotent }),
+            (5_000, Decision::Ended(End::Refused(Refusal::Failed(Failure::Reset)))),
+        ])
+        .story();
+        assert!(story.contains("it may have been applied"), "{story}");
+        assert!(story.contains("[service.shop.retry.idempotent_only]"), "{story}");
+        assert!(story.contains("ended without an answer: the connection broke"), "{story}");
+    }
+
+    #[test]
+    fn a_request_id_cannot_play_with_the_terminal() {
+        let mut sly = record(&[]);
+        sly.request_id = "\u{1b}[2Jx\nfake".to_owned();
+        let story = sly.story();
+        assert!(!story.contains('\u{1b}'));
+        assert_eq!(story.lines().count(), 2);
+    }
+
+    #[test]
+    fn lengths_are_written_short() {
+        for (millis, text) in [(15_000, "15 s"), (1_500, "1.5 s"), (250, "250 ms"), (1_050, "1 s")] {
+            assert_eq!(Short(Duration::from_millis(millis)).to_string(), text);
+        }
+        assert_eq!(Short(Duration::from_micros(40)).to_string(), "40 us");
+    }
+}
