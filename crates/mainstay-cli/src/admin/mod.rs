@@ -1,0 +1,67 @@
+//! Looking at and steering a running node through its admin API.
+//!
+//! Every verb is one request and a table, or the node's own JSON with `--json`. An error says what to do about it: the
+//! node's own words when it answered, and how to find it when it did not.
+
+mod client;
+mod tables;
+
+use serde_json::{Value, json};
+
+pub(crate) use client::Client;
+
+use crate::args::{AdminArgs, BreakerArgs, EndpointArgs, EndpointsArgs, ExplainArgs};
+use crate::outcome::{Outcome, Trouble};
+use crate::{print, runtime};
+
+/// `mainstay services`
+pub(crate) fn services(args: &AdminArgs) -> Outcome {
+    let found = ask(args, "GET", "/v1/services", None)?;
+    if args.json { print::json(&found) } else { print::result(tables::services(&found)) }
+}
+
+/// `mainstay endpoints [SERVICE]`
+pub(crate) fn endpoints(args: &EndpointsArgs) -> Outcome {
+    let found = match &args.service {
+        Some(service) => json!({ "services": [ask(&args.admin, "GET", &service_path(service), None)?] }),
+        None => ask(&args.admin, "GET", "/v1/services", None)?,
+    };
+    if args.admin.json { print::json(&found) } else { print::result(tables::endpoints(&found)) }
+}
+
+/// `mainstay drain`, `eject` and `restore`: an operator's word about one endpoint.
+pub(crate) fn order(args: &EndpointArgs, state: &str) -> Outcome {
+    let path = format!("{}/endpoints/{}/state", service_path(&args.service), client::segment(&args.address));
+    let now = ask(&args.admin, "PUT", &path, Some(&json!({ "state": state })))?;
+    let shown = json!({ "services": [now] });
+    if args.admin.json { print::json(&shown) } else { print::result(tables::endpoints(&shown)) }
+}
+
+/// `mainstay breaker SERVICE auto|open|closed`
+pub(crate) fn breaker(args: &BreakerArgs) -> Outcome {
+    let path = format!("{}/breaker", service_path(&args.service));
+    let now = ask(&args.admin, "PUT", &path, Some(&json!({ "state": args.state.as_str() })))?;
+    let shown = json!({ "services": [now] });
+    if args.admin.json { print::json(&shown) } else { print::result(tables::services(&shown)) }
+}
+
+/// `mainstay explain REQUEST-ID`
+pub(crate) fn explain(args: &ExplainArgs) -> Outcome {
+    let path = format!("/v1/requests/{}", client::segment(&args.request_id));
+    if args.admin.json {
+        return print::json(&ask(&args.admin, "GET", &path, None)?);
+    }
+    let client = Client::new(args.admin.address(), args.admin.token())?;
+    let story = runtime()?.block_on(client.text(&format!("{path}?format=text")))?;
+    print::result(story.trim_end())
+}
+
+fn service_path(service: &str) -> String {
+    format!("/v1/services/{}", client::segment(service))
+}
+
+fn ask(args: &AdminArgs, method: &str, path: &str, body: Option<&Value>) -> Outcome<Value> {
+    let client = Client::new(args.address(), args.token())?;
+    let text = runtime()?.block_on(client.ask(method, path, body))?;
+    serde_json::from_str(&text).map_err(|error| Trouble::failed(format!("the node's answer is no JSON: {error}")))
+}

@@ -1,0 +1,104 @@
+//! The admin API's answers as tables.
+
+use serde_json::Value;
+
+use crate::print::Table;
+
+/// One line per service.
+pub(super) fn services(found: &Value) -> Table {
+    let head = ["SERVICE", "BREAKER", "READY", "IN USE", "WAITING", "LIMIT", "RETRY BUDGET", "WHY"];
+    let mut table = Table::new(&head);
+    for service in list(&found["services"]) {
+        let breaker = &service["breaker"];
+        let is_quiet = breaker["state"] == "closed" && breaker["forced"] != true;
+        table.row([
+            word(&service["name"]),
+            word(&breaker["state"]),
+            format!("{} of {}", word(&service["ready"]), list(&service["endpoints"]).len()),
+            word(&service["in_use"]),
+            word(&service["waiting"]),
+            word(&service["concurrency_limit"]),
+            number(&service["retry_budget_tokens"], 0),
+            if is_quiet { String::new() } else { word(&breaker["why"]) },
+        ]);
+    }
+    table
+}
+
+/// One line per endpoint.
+pub(super) fn endpoints(found: &Value) -> Table {
+    let head =
+        ["SERVICE", "ENDPOINT", "STATE", "IN FLIGHT", "LATENCY MS", "GOOD", "FAILED", "EJECTIONS", "CHECK", "WHY"];
+    let mut table = Table::new(&head);
+    for service in list(&found["services"]) {
+        for endpoint in list(&service["endpoints"]) {
+            table.row([
+                word(&service["name"]),
+                word(&endpoint["address"]),
+                word(&endpoint["state"]),
+                word(&endpoint["in_flight"]),
+                number(&endpoint["latency_ms"], 1),
+                word(&endpoint["successes"]),
+                word(&endpoint["failures"]),
+                word(&endpoint["ejections"]),
+                check(&endpoint["last_check"]),
+                endpoint["why"].as_str().unwrap_or("").to_owned(),
+            ]);
+        }
+    }
+    table
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A value as a cell; what is not known is a dash.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn number(value: &Value, digits: usize) -> String {
+    value.as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.digits$}"))
+}
+
+fn check(check: &Value) -> String {
+    match (check["passed"].as_bool(), check["failure"].as_str()) {
+        (Some(true), _) => "passed".to_owned(),
+        (Some(false), Some(failure)) => format!("failed: {failure}"),
+        (Some(false), None) => "failed".to_owned(),
+        (None, _) => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_endpoint_that_is_out_says_why_and_one_that_is_in_says_nothing() {
+        let endpoint = |address: &str, state: &str, why: Value| {
+            json!({
+                "address": address, "state": state, "why": why, "in_flight": 0, "latency_ms": 10.25, "successes": 5,
+                "failures": 1, "ejections": 1, "last_check": { "passed": false, "failure": "refused", "ago_ms": 3 },
+            })
+        };
+        let endpoints =
+            json!([endpoint("a:1", "ejected", json!("4 of 5 calls failed")), endpoint("b:1", "ready", Value::Null)]);
+        let text = super::endpoints(&json!({ "services": [{ "name": "shop", "endpoints": endpoints }] })).to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("a:1") && lines[1].ends_with("failed: refused  4 of 5 calls failed"), "{text}");
+        assert!(lines[2].contains("ready") && lines[2].ends_with("failed: refused"), "{text}");
+    }
+
+    #[test]
+    fn a_node_of_another_version_that_leaves_something_out_is_still_shown() {
+        let text = services(&json!({ "services": [{ "name": "shop" }] })).to_string();
+        assert!(text.lines().nth(1).unwrap().starts_with("shop"), "{text}");
+    }
+}

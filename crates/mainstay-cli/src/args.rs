@@ -1,0 +1,331 @@
+//! What can be typed: the verbs, their flags and their defaults, as the contract names them.
+//!
+//! Text in, [`Args`] out; nothing is opened or asked here except the environment, which stands under a flag and over a
+//! file. A verb that later versions bring is known by name and says so, so that nobody takes it for a typing error.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use mainstay_core::{Duration, Rate, Ratio};
+
+/// Keeps a service answering while parts of it fail.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a node
+    Run(RunArgs),
+    /// Read a configuration and name every problem at once, each with its place
+    Check(CheckArgs),
+    /// Show a whole example on this machine: instances, a gateway, load and faults; then clean up
+    Demo(DemoArgs),
+    /// Run the small HTTP service that demo, quickstart, tests and drills use
+    Instance(InstanceArgs),
+    /// Send requests to an HTTP service and count what comes of them
+    Load(LoadArgs),
+    /// Tell what was decided about one request, and why
+    Explain(ExplainArgs),
+    /// List the services of a running node
+    Services(AdminArgs),
+    /// List the endpoints of a running node, with their state and why
+    Endpoints(EndpointsArgs),
+    /// Take an endpoint out: it gets nothing new and finishes what runs
+    Drain(EndpointArgs),
+    /// Eject an endpoint until it is restored
+    Eject(EndpointArgs),
+    /// Give an endpoint back to what health and its answers say
+    Restore(EndpointArgs),
+    /// Force a service's breaker open or closed, or give it back to its own judgement
+    Breaker(BreakerArgs),
+    #[command(hide = true, disable_help_flag = true)]
+    Top(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    Simulate(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    Drill(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    Store(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    Registry(Later),
+    #[command(hide = true, disable_help_flag = true)]
+    Backup(Later),
+}
+
+/// Whatever follows a verb that is not built yet.
+#[derive(Debug, Group)]
+pub(crate) struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<std::ffi::OsString>,
+}
+
+/// Which configuration.
+#[derive(Debug, Group)]
+pub(crate) struct FileArgs {
+    /// The configuration
+    #[arg(default_value = "mainstay.toml")]
+    pub(crate) file: PathBuf,
+    /// Set one key over the file and the environment, as admin.address=127.0.0.1:9900; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) set: Vec<(String, String)>,
+}
+
+/// `mainstay run`
+#[derive(Debug, Group)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: FileArgs,
+    /// End when this process, which started this one, ends
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) with_parent: Option<u32>,
+}
+
+/// `mainstay check`
+#[derive(Debug, Group)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) config: FileArgs,
+    /// Print every value and where it came from
+    #[arg(long)]
+    pub(crate) effective: bool,
+    /// Let a warning count as an error
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mainstay demo`
+#[derive(Debug, Group)]
+pub(crate) struct DemoArgs {
+    /// Where the gateway listens; a free port is taken when this one is not given and the usual one is in use
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Requests a second
+    #[arg(long, default_value = "200/s")]
+    pub(crate) rate: Rate,
+    /// How long each fault lasts; half of that is given to recover from it
+    #[arg(long, value_name = "TIME", default_value = "4s")]
+    pub(crate) phase: Duration,
+    /// One round and a summary, as without a terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print the summary as JSON; implies --once
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mainstay instance`
+#[derive(Debug, Clone, Group)]
+pub(crate) struct InstanceArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// How long one request holds its slot
+    #[arg(long, value_name = "TIME", default_value = "10ms")]
+    pub(crate) service_time: Duration,
+    /// Requests that are worked on at once
+    #[arg(long, value_name = "SLOTS", default_value_t = 8)]
+    pub(crate) concurrency: usize,
+    /// Requests that may wait for a slot; one more is answered 503 at once
+    #[arg(long, value_name = "REQUESTS", default_value_t = 400)]
+    pub(crate) queue: usize,
+    /// What it calls itself in its answers [default: its address]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Bytes of an answer's body, instead of a description of the request
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size: Option<usize>,
+    /// Append a line per request (its x-request-id, method and path) on reading its head, before working on it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// End when this process, which started this one, ends
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) with_parent: Option<u32>,
+}
+
+/// How requests are spread over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Arrivals {
+    /// Each the same time after the one before
+    Uniform,
+    /// Independent of each other, as those of many callers are
+    Poisson,
+}
+
+/// `mainstay load`
+#[derive(Debug, Clone, Group)]
+pub(crate) struct LoadArgs {
+    /// What to ask, as http://127.0.0.1:8080/path
+    #[arg(long, value_name = "URL")]
+    pub(crate) target: String,
+    /// Requests due per time, whatever becomes of those before (open loop)
+    #[arg(long, value_name = "RATE", conflicts_with = "closed")]
+    pub(crate) rate: Option<Rate>,
+    /// Instead of a rate: this many callers, each asking again when it has its answer (closed loop)
+    #[arg(long, value_name = "CALLERS")]
+    pub(crate) closed: Option<usize>,
+    /// How long to go on
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) duration: Duration,
+    /// End after this many requests, if that is earlier
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) requests: Option<u64>,
+    /// How the requests of a rate are spread over time
+    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
+    pub(crate) arrivals: Arrivals,
+    /// An answer later than this after the request was due is not good
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub(crate) deadline: Duration,
+    /// Share of the requests that are POSTs with a small body
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    pub(crate) post: Ratio,
+    /// From which the arrivals and methods follow: the same seed, the same requests
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// What every x-request-id begins with [default: load-SEED]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) id: Option<String>,
+    /// Connections that may be open at once
+    #[arg(long, value_name = "COUNT", default_value_t = 1024)]
+    pub(crate) connections: usize,
+    /// An answer without this text in its first 4 KiB is wrong, whatever its status
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) expect: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which node, and how to print.
+#[derive(Debug, Clone, Group)]
+pub(crate) struct AdminArgs {
+    /// The node's admin address [env: MAINSTAY_ADMIN__ADDRESS] [default: 127.0.0.1:9900]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// The admin API's token; the environment keeps it out of the process list [env: MAINSTAY_ADMIN__TOKEN]
+    #[arg(long, value_name = "TOKEN", hide_short_help = true)]
+    token: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl AdminArgs {
+    /// The admin address: flag, environment, default.
+    pub(crate) fn address(&self) -> String {
+        let given = self.admin.clone().or_else(|| environment("MAINSTAY_ADMIN__ADDRESS"));
+        given.unwrap_or_else(|| "127.0.0.1:9900".to_owned())
+    }
+
+    /// The token, if any: flag, environment.
+    pub(crate) fn token(&self) -> Option<String> {
+        self.token.clone().or_else(|| environment("MAINSTAY_ADMIN__TOKEN"))
+    }
+}
+
+/// A variable that is set and says something; `off` is the contract's word for none.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty() && value != "off")
+}
+
+/// `mainstay explain`
+#[derive(Debug, Group)]
+pub(crate) struct ExplainArgs {
+    /// The x-request-id of the request
+    pub(crate) request_id: String,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// `mainstay endpoints`
+#[derive(Debug, Group)]
+pub(crate) struct EndpointsArgs {
+    /// Only those of this service
+    pub(crate) service: Option<String>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// `mainstay drain`, `eject`, `restore`
+#[derive(Debug, Group)]
+pub(crate) struct EndpointArgs {
+    /// The service
+    pub(crate) service: String,
+    /// The endpoint, as `mainstay endpoints` prints it
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// What a breaker is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BreakerWord {
+    /// Judge by itself again
+    Auto,
+    /// Refuse every call
+    Open,
+    /// Refuse no call
+    Closed,
+}
+
+impl BreakerWord {
+    /// The word of the admin API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// `mainstay breaker`
+#[derive(Debug, Group)]
+pub(crate) struct BreakerArgs {
+    /// The service
+    pub(crate) service: String,
+    /// What its breaker is to do
+    #[arg(value_enum)]
+    pub(crate) state: BreakerWord,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as key.path=value".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_verb_of_a_later_version_is_known_whatever_follows_it() {
+        let args = Args::try_parse_from(["mainstay", "simulate", "-c", "x.toml", "--seed", "1"]).unwrap();
+        assert!(matches!(args.verb, Verb::Simulate(_)));
+    }
+
+    #[test]
+    fn a_value_keeps_its_own_equals_signs() {
+        assert_eq!(key_and_value("a.b=c=d"), Ok(("a.b".to_owned(), "c=d".to_owned())));
+        assert!(key_and_value("a.b").is_err());
+        assert!(key_and_value("=x").is_err());
+    }
+}

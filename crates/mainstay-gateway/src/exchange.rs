@@ -1,0 +1,339 @@
+//! One call between a caller and the instances that are tried for it: the driver of [`Call`] on sockets.
+//!
+//! In: a [`Plan`] and the caller's connection. Out: an answer on that connection, a line in the log, a record, counters.
+//! [`Call`] decides everything; here its outputs are carried out and it is told what happened. It is one future, polled
+//! by hand, because a call waits for several things at once (the rest of the request, an instance, the caller's leaving,
+//! a turn in the queue, a deadline) and each of them may change what the others mean.
+//!
+//! - In steady state a request costs two reads, two writes and no allocation: everything it needs was used before.
+//! - Neither direction holds more than [`crate::message::CAPACITY`] bytes that its reader has not taken.
+//! - Whatever way it ends, each attempt is counted once, and the call gives back what it held.
+
+mod asking;
+mod attempts;
+mod own;
+mod relay;
+mod settle;
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use mainstay_config::RateLimitId;
+use mainstay_core::{CallId, Duration, Failure, Instant};
+use mainstay_http1::ResponseFacts;
+use mainstay_policy::{Call, Decision, Facts, Input, LimitVerdict, Output, RefuseOrder};
+
+use crate::caller::CallerSide;
+use crate::clock::Clock;
+use crate::forward::Peer;
+use crate::limits::Asking;
+use crate::message::Body;
+use crate::plan::{Plan, Scratch, hash_for};
+use crate::timer::Timer;
+use crate::upstream::Attempt;
+use crate::worker::{Local, ServiceCell, Worker};
+
+pub(crate) use own::answer_alone;
+
+/// How often a caller that has ended its sending side is looked after (see [`CallerSide::poll_gone`]).
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// How long an answer of our own may take to be read.
+const FLUSH_MAX: Duration = Duration::from_secs(10);
+
+/// What an exchange uses of its connection and its worker.
+pub(crate) struct Parts<'a> {
+    pub(crate) worker: &'a Worker,
+    pub(crate) local: &'a Local,
+    pub(crate) caller: &'a mut CallerSide,
+    pub(crate) timer: &'a mut Timer,
+    pub(crate) body: &'a mut Body,
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) peer: &'a Peer,
+}
+
+/// A call and the service that it is made to.
+struct Leg {
+    call: Call,
+    service: Rc<ServiceCell>,
+    /// Its position in [`Local::services`].
+    index: usize,
+    /// It stands in the service's queue.
+    queued: bool,
+    last_failure: Option<Failure>,
+    clock: Clock,
+}
+
+/// What the caller has of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Nothing,
+    /// The head of an instance's answer, and its body is passing.
+    Relaying,
+    /// All of it is written, though perhaps not flushed.
+    Written,
+    /// It was broken off.
+    Aborted,
+}
+
+/// One call on sockets.
+pub(crate) struct Exchange<'a> {
+    parts: Parts<'a>,
+    plan: Plan<'a>,
+    leg: Leg,
+    /// Calls whose fallback the current one is, the caller's own first.
+    outer: Vec<Leg>,
+    attempt: Option<Attempt>,
+    /// What the head of the attempt's answer says of its framing.
+    framing: Option<ResponseFacts>,
+    answer: Answer,
+    now: Instant,
+    /// When a byte last passed.
+    moved: Instant,
+    limit: Option<(RateLimitId, LimitVerdict)>,
+    /// The status that went down.
+    status: u16,
+    /// Bytes of the answer's body.
+    sent: u64,
+    /// The attempt before broke on a used connection.
+    stale: bool,
+    told_not_kept: bool,
+    /// The last attempt had sent all that had come of an unfinished body: it was the caller who was slow.
+    starved: bool,
+}
+
+impl<'a> Exchange<'a> {
+    /// A call that has not begun.
+    pub(crate) fn new(parts: Parts<'a>, plan: Plan<'a>, now: Instant) -> Self {
+        let leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts);
+        let keep = leg.service.settings().settings().retry.as_ref().map_or(0, |retry| retry.buffer.as_usize());
+        parts.body.begin(keep);
+        Self {
+            parts,
+            plan,
+            leg,
+            outer: Vec::new(),
+            attempt: None,
+            framing: None,
+            answer: Answer::Nothing,
+            now,
+            moved: now,
+            limit: None,
+            status: 0,
+            sent: 0,
+            stale: false,
+            told_not_kept: false,
+            starved: false,
+        }
+    }
+
+    /// Makes the call; false when the connection is to close.
+    pub(crate) async fn run(mut self) -> bool {
+        let mut begun = false;
+        poll_fn(|cx| {
+            if !std::mem::replace(&mut begun, true) {
+                self.begin(cx);
+            }
+            self.poll(cx)
+        })
+        .await;
+        self.settle();
+        self.answer == Answer::Written && !self.parts.caller.is_broken()
+    }
+
+    /// Looks at what has already come of the body, so that a short one goes upstream in one write with its head.
+    fn begin(&mut self, cx: &mut Context<'_>) {
+        while !self.parts.body.is_complete() && self.answer == Answer::Nothing && self.poll_caller(cx) {}
+        self.input(Input::Begin);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.now = self.parts.worker.clock.now();
+        loop {
+            self.carry_out(cx);
+            let mut moved = self.poll_caller(cx);
+            moved |= self.poll_attempt(cx);
+            moved |= self.poll_answer(cx);
+            moved |= self.poll_queue(cx);
+            if moved {
+                self.moved = self.now;
+                continue;
+            }
+            if self.is_over() {
+                return Poll::Ready(());
+            }
+            if self.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let caller = &self.parts.caller;
+        self.leg.call.has_ended()
+            && self.outer.is_empty()
+            && match self.answer {
+                Answer::Nothing | Answer::Aborted => true,
+                Answer::Relaying => false,
+                Answer::Written => caller.is_flushed() || caller.is_broken(),
+            }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.leg.call.handle_input(&mut self.leg.service.core(), self.now, input);
+    }
+
+    /// Does what the call says until it says no more.
+    fn carry_out(&mut self, cx: &mut Context<'_>) {
+        while let Some(output) = self.leg.call.poll_output() {
+            match output {
+                Output::AskLimits => self.ask_limits(),
+                Output::Attempt(order) => self.begin_attempt(cx, order),
+                Output::Cancel { attempt } => self.cancel(attempt),
+                Output::Forward { attempt, retries_used } => self.forward(attempt, retries_used),
+                Output::FallbackService => self.enter_fallback(),
+                Output::Respond => self.respond(),
+                Output::Refuse(order) => self.refuse(&order),
+                Output::Abort => self.abort(),
+            }
+        }
+        self.leg.service.admit(self.now);
+        if !self.leg.queued && self.leg.stands_in_queue() {
+            self.leg.queued = true;
+            self.leg.service.wait(self.leg.call.id(), cx.waker());
+            // A permit may have come free between the two.
+            self.leg.service.admit(self.now);
+        }
+    }
+
+    fn ask_limits(&mut self) {
+        let asking = Asking {
+            request: self.parts.caller.request(),
+            path: &self.parts.scratch.canonical,
+            client: self.plan.asker.client,
+        };
+        let limits = &self.parts.local.shared.rate_limits;
+        self.limit = limits.ask(self.now, &self.plan.route.rate_limits, &asking);
+        let verdict = self.limit.map_or(
+            // A route whose limits are all gone has none.
+            LimitVerdict { admitted: true, limit: 0, remaining: 0, reset: Duration::ZERO, retry_after: Duration::ZERO },
+            |(_, verdict)| verdict,
+        );
+        self.input(Input::Limits(verdict));
+    }
+
+    fn refuse(&mut self, order: &RefuseOrder) {
+        if self.outer.is_empty() {
+            self.write_refusal(order);
+        } else {
+            self.leave_fallback(false);
+        }
+    }
+
+    fn respond(&mut self) {
+        let answer = self.parts.local.shared.config.services.get(self.leg.index);
+        match answer.and_then(|service| service.fallback.respond.as_ref()) {
+            Some(answer) => self.write_fixed(answer),
+            // A reload took it away while the call ran on settings that had it.
+            None => self.abort(),
+        }
+        while !self.outer.is_empty() {
+            self.leave_fallback(true);
+        }
+    }
+
+    /// Lets the service that answers in this one's place be called.
+    fn enter_fallback(&mut self) {
+        let service = self.parts.local.shared.config.services.get(self.leg.index);
+        let next = service.and_then(|service| service.fallback.service).map(|id| id.0);
+        let next = next.filter(|index| *index < self.parts.local.services.len());
+        let body = &self.parts.body;
+        let Some(index) = next.filter(|_| body.is_kept()) else {
+            return self.input(Input::FallbackEnded { answered: false });
+        };
+        let request = self.parts.caller.request();
+        let path = &self.parts.scratch.canonical;
+        let hash = hash_for(self.parts.local, index, request, path, self.plan.asker.client);
+        let facts = Facts { hash, limited: false, ..self.plan.facts };
+        let leg = Leg::new(&self.parts, index, self.parts.worker.next_call(), facts);
+        self.outer.push(std::mem::replace(&mut self.leg, leg));
+        self.input(Input::Begin);
+    }
+
+    /// The fallback's call is over; the call before it goes on.
+    fn leave_fallback(&mut self, answered: bool) {
+        if let Some(outer) = self.outer.pop() {
+            let inner = std::mem::replace(&mut self.leg, outer);
+            self.settle_leg(inner);
+            self.input(Input::FallbackEnded { answered });
+        }
+    }
+
+    fn poll_queue(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.leg.queued {
+            return false;
+        }
+        match self.leg.service.admission(self.leg.call.id()) {
+            Some(granted) => {
+                self.leg.queued = false;
+                self.input(Input::Admitted { granted });
+                true
+            }
+            None => {
+                self.leg.service.wait(self.leg.call.id(), cx.waker());
+                false
+            }
+        }
+    }
+
+    /// Ready when a deadline came and something may be different now.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stream = match self.answer {
+            Answer::Nothing | Answer::Aborted => None,
+            Answer::Relaying => Some(self.moved + self.plan.route.stream_idle),
+            Answer::Written if self.leg.call.has_ended() => Some(self.moved + FLUSH_MAX),
+            Answer::Written => Some(self.moved + self.plan.route.stream_idle),
+        };
+        let look = (self.parts.caller.has_ended() && self.parts.body.is_complete()).then(|| self.now + LOOK_AGAIN);
+        let call = self.leg.call.poll_timeout().map(|deadline| deadline.at);
+        let deadline = [stream, look, call].into_iter().flatten().min();
+        let due = self.parts.timer.poll(cx, self.now, deadline);
+        if due.is_ready() {
+            self.now = self.parts.worker.clock.now();
+            self.leg.call.handle_timeout(&mut self.leg.service.core(), self.now);
+            if stream.is_some_and(|at| at <= self.now) {
+                self.silence();
+            }
+            if !self.leg.stands_in_queue() {
+                self.leave_queue();
+            }
+        }
+        due
+    }
+
+    /// The call stands in the queue no longer; a permit that was on its way to it goes to somebody else.
+    fn leave_queue(&mut self) {
+        if std::mem::take(&mut self.leg.queued) && self.leg.service.forget(self.leg.call.id()) {
+            self.input(Input::Admitted { granted: true });
+        }
+    }
+}
+
+impl Leg {
+    /// Whether the last that was decided is that it waits for a permit.
+    fn stands_in_queue(&self) -> bool {
+        self.call.record().entries().last().is_some_and(|entry| matches!(entry.what, Decision::Queued { .. }))
+    }
+
+    fn new(parts: &Parts<'_>, index: usize, id: CallId, facts: Facts) -> Self {
+        let service = Rc::clone(&parts.local.services[index]);
+        Self {
+            call: Call::new(id, facts, parts.worker.record()),
+            service,
+            index,
+            queued: false,
+            last_failure: None,
+            clock: parts.worker.clock,
+        }
+    }
+}

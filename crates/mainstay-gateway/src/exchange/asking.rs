@@ -1,0 +1,97 @@
+//! The caller's side of a call: the request's body, and whether anybody waits for the answer.
+
+use std::task::{Context, Poll};
+
+use mainstay_core::Limit;
+use mainstay_policy::{Input, Output};
+use mainstay_telemetry::AttemptResult;
+
+use super::{Answer, Exchange};
+use crate::answer::Problem;
+use crate::message::BodyNews;
+use crate::upstream::Attempt;
+
+impl Exchange<'_> {
+    pub(super) fn poll_caller(&mut self, cx: &mut Context<'_>) -> bool {
+        if matches!(self.answer, Answer::Written | Answer::Aborted) || self.leg.call.has_ended() {
+            return false;
+        }
+        if self.parts.body.is_complete() {
+            return match self.parts.caller.poll_gone(cx, &self.parts.worker.buffers) {
+                Poll::Ready(()) => self.caller_left(),
+                Poll::Pending => false,
+            };
+        }
+        let attempt = self.attempt.as_ref().filter(|attempt| !attempt.is_connecting());
+        if attempt.is_some() && self.parts.caller.machine.expects_continue() {
+            self.send_continue(cx);
+        }
+        let sent = self.attempt.as_ref().map(Attempt::sent);
+        let memory = (&self.parts.worker.buffers, &self.parts.worker.budget);
+        match self.parts.caller.poll_body(cx, self.parts.body, sent, memory) {
+            Poll::Pending => false,
+            Poll::Ready(BodyNews::Data | BodyNews::End) => self.body_came(),
+            Poll::Ready(BodyNews::Refused(reject)) => self.bad_request(Problem::Rejected(reject)),
+            Poll::Ready(BodyNews::Left) => self.caller_left(),
+        }
+    }
+
+    fn body_came(&mut self) -> bool {
+        if let Limit::At(limit) = self.parts.local.shared.config.limits.body
+            && self.parts.body.end() > limit.0
+        {
+            return self.bad_request(Problem::BodyTooLarge);
+        }
+        if !self.parts.body.is_kept() && !std::mem::replace(&mut self.told_not_kept, true) {
+            self.input(Input::BodyNotKept);
+        }
+        true
+    }
+
+    fn send_continue(&mut self, cx: &mut Context<'_>) {
+        let (_, machine, out) = self.parts.caller.answer(&self.parts.worker.buffers);
+        if machine.send_continue(out) {
+            // What does not go out at once goes with the answer.
+            let _ = self.parts.caller.poll_flush(cx);
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn caller_left(&mut self) -> bool {
+        self.leave_call();
+        self.answer = Answer::Aborted;
+        true
+    }
+
+    /// What the caller sends cannot be passed on. It is told so while it can be.
+    fn bad_request(&mut self, problem: Problem) -> bool {
+        self.leave_call();
+        if self.answer == Answer::Nothing {
+            self.parts.caller.machine.close_after_response();
+            self.write_problem(problem);
+        } else {
+            self.abort();
+        }
+        true
+    }
+
+    /// Ends this call, and those whose fallback it is, without an outcome.
+    fn leave_call(&mut self) {
+        loop {
+            self.leave_queue();
+            self.input(Input::CallerLeft);
+            while let Some(output) = self.leg.call.poll_output() {
+                if let Output::Cancel { attempt } = output {
+                    self.cancel(attempt);
+                }
+            }
+            self.end_attempt(match self.attempt.as_ref().and_then(|attempt| attempt.status) {
+                Some(status) => AttemptResult::Interrupted(status),
+                None => AttemptResult::Cancelled,
+            });
+            let Some(outer) = self.outer.pop() else { return };
+            let inner = std::mem::replace(&mut self.leg, outer);
+            self.settle_leg(inner);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is left of a call when it is over: counters, a record, a line in the access log.
+//!
+//! All of it is read from the call's own record, so that none of them can tell another story.
+
+use mainstay_core::{Instant, Origin};
+use mainstay_http1::RequestView;
+use mainstay_policy::{Decision, End, Entry, FallbackKind, Input};
+use mainstay_telemetry::{EndpointKey, Line, Priority, RequestFacts, RouteKey};
+
+use super::{Exchange, Leg};
+use crate::caller::CallerSide;
+use crate::clock::unix_time;
+use crate::plan::Asker;
+use crate::worker::Worker;
+
+/// Attempts whose endpoint is kept with a record.
+const ATTEMPTS_KEPT: usize = 8;
+
+/// What the access log says beside what every request has.
+pub(super) struct Story<'a> {
+    pub(super) route: &'a str,
+    pub(super) service: &'a str,
+    pub(super) endpoint: &'a str,
+    pub(super) attempts: u32,
+    pub(super) status: u16,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) end: &'static str,
+    pub(super) origin: Option<Origin>,
+}
+
+impl Exchange<'_> {
+    /// Counts, records and logs the call, and gives back what it held.
+    pub(super) fn settle(&mut self) {
+        let worker = self.parts.worker;
+        self.now = worker.clock.now();
+        let key = self.parts.local.shared.route_keys.get(self.plan.route.index).copied().unwrap_or(RouteKey::NONE);
+        let lasted = self.now.since(self.plan.asker.began);
+        worker.counters.borrow_mut().request(key, self.plan.asker.method, self.status, lasted);
+        if worker.access.borrow().is_on() {
+            let (end, origin) = end_of(self.leg.call.record().entries());
+            let endpoint = self.leg.call.last_endpoint().and_then(|last| self.leg.service.endpoint_text(last));
+            let story = Story {
+                route: &self.plan.route.label,
+                service: &self.leg.service.name,
+                endpoint: endpoint.as_deref().unwrap_or_default(),
+                attempts: u32::from(self.leg.call.attempts()),
+                status: self.status,
+                received: self.parts.body.end(),
+                sent: self.sent,
+                end,
+                origin,
+            };
+            write_line(worker, self.parts.caller, &self.plan.asker, self.now, &story);
+        }
+        self.parts.body.release(&worker.buffers, &worker.budget);
+        self.count_and_record(&self.leg);
+        worker.give_back_record(self.leg.call.take_record());
+    }
+
+    /// As [`Exchange::settle`] for the call of a fallback, or one that had one.
+    pub(super) fn settle_leg(&self, mut leg: Leg) {
+        self.count_and_record(&leg);
+        self.parts.worker.give_back_record(leg.call.take_record());
+    }
+
+    fn count_and_record(&self, leg: &Leg) {
+        let worker = self.parts.worker;
+        let entries = leg.call.record().entries();
+        self.count(leg, entries);
+        let mut attempts = [EndpointKey::NONE; ATTEMPTS_KEPT];
+        let endpoints = entries.iter().filter_map(|entry| match entry.what {
+            Decision::Attempt { endpoint, .. } => Some(leg.service.key_of(endpoint)),
+            _ => None,
+        });
+        let made = attempts.iter_mut().zip(endpoints).map(|(slot, key)| *slot = key).count();
+        if let Some(ring) = worker.records.borrow_mut().as_mut() {
+            let routes = &self.parts.local.shared.route_keys;
+            let facts = RequestFacts {
+                id: self.plan.asker.id.get(),
+                route: routes.get(self.plan.route.index).copied().unwrap_or(RouteKey::NONE),
+                service: leg.service.key,
+                method: self.plan.asker.method,
+                path: &self.parts.scratch.canonical,
+                began: self.plan.asker.began,
+                ended: self.now,
+                allowed: self.plan.allowed,
+                attempts: &attempts[..made],
+            };
+            ring.push(&facts, entries, leg.call.record().dropped());
+        }
+    }
+
+    fn count(&self, leg: &Leg, entries: &[Entry]) {
+        let mut counters = self.parts.worker.counters.borrow_mut();
+        for entry in entries {
+            match entry.what {
+                Decision::NoRetry { why } => counters.no_retry(leg.service.key, why),
+                Decision::Fallback { kind } => counters.fallback(leg.service.key, kind),
+                Decision::Ended(End::Refused(refusal)) => {
+                    counters.refused(leg.service.key, Priority::Normal, refusal);
+                }
+                Decision::OverLimit { .. } => {
+                    let keys = &self.parts.local.shared.limit_keys;
+                    if let Some(key) = self.limit.and_then(|(id, _)| keys.get(id.0)) {
+                        counters.rate_limited(*key);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A call that is dropped on its way (its worker ends) leaves no permit behind and is counted nowhere.
+impl Drop for Leg {
+    fn drop(&mut self) {
+        if self.queued && self.service.forget(self.call.id()) {
+            let now = self.clock.now();
+            self.call.handle_input(&mut self.service.core(), now, Input::Admitted { granted: true });
+        }
+    }
+}
+
+/// Writes a line, if lines are written.
+pub(super) fn write_line(worker: &Worker, caller: &CallerSide, asker: &Asker, now: Instant, story: &Story<'_>) {
+    let mut access = worker.access.borrow_mut();
+    if !access.is_on() {
+        return;
+    }
+    // Without an id the head could not be read, and there is nothing to show of it.
+    let request = (!asker.id.get().is_empty()).then(|| caller.request());
+    access.line(&Line {
+        at: unix_time(),
+        request_id: asker.id.get(),
+        caller: asker.client,
+        method: request.map_or(b"", |request| request.method()),
+        host: request.and_then(RequestView::authority).unwrap_or_default(),
+        path: request.map_or(b"", |request| request.path()),
+        route: story.route,
+        service: story.service,
+        endpoint: story.endpoint,
+        attempts: story.attempts,
+        status: story.status,
+        duration: now.since(asker.began),
+        received: story.received,
+        sent: story.sent,
+        end: story.end,
+        origin: story.origin,
+    });
+}
+
+/// How a call ended, in the log's words.
+fn end_of(entries: &[Entry]) -> (&'static str, Option<Origin>) {
+    let end = entries.iter().rev().find_map(|entry| match entry.what {
+        Decision::Ended(end) => Some(end),
+        _ => None,
+    });
+    match end {
+        Some(End::Answered { .. }) => ("answered", None),
+        Some(End::Interrupted { origin, .. }) => ("interrupted", Some(origin)),
+        Some(End::Fallback(FallbackKind::Service)) => ("fallback_service", None),
+        Some(End::Fallback(FallbackKind::Respond)) => ("fallback_respond", None),
+        Some(End::Refused(refusal)) => (refusal.as_str(), Some(refusal.origin())),
+        Some(End::CallerLeft) => ("caller_left", Some(Origin::Client)),
+        None => ("", None),
+    }
+}

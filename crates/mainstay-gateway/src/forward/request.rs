@@ -1,0 +1,190 @@
+//! The fields of a request on its way to an instance.
+//!
+//! In: the request as it came, the route's rules, who calls, how long is left. Out: lines appended to a buffer, between
+//! the machine's [`mainstay_http1::ClientConnection::start_request`] (which writes the request line, `Host` and the
+//! framing) and its `end_head`. Nothing is allocated.
+//!
+//! - What goes on goes on in its order; ours come last, so that nothing that came can take them away.
+//! - Forwarding fields of a trusted peer are appended to; those of anybody else are replaced.
+//! - `Expect` does not go on: the gateway answers it itself.
+//! - The caller's deadline does not go on; what remains of the call's does.
+
+use std::net::SocketAddr;
+
+use mainstay_config::HostHeader;
+use mainstay_core::Duration;
+use mainstay_http1::{FieldsView, Known, RequestView, Version, field, field_u64};
+
+use super::caller::{Peer, is_grpc};
+use super::fields::{FieldRules, KnownSet, end_to_end};
+use super::trace::Trace;
+
+/// What `Host` tells the instance: a slice of one of the arguments.
+///
+/// A caller on HTTP/1.0 may have named no host; the endpoint's address stands in for it.
+pub(crate) fn host_value<'a>(
+    rule: &'a HostHeader,
+    request: RequestView<'a>,
+    endpoint: SocketAddr,
+    scratch: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    match (rule, request.authority()) {
+        (HostHeader::Fixed(host), _) => host.as_bytes(),
+        (HostHeader::Preserve, Some(authority)) => authority,
+        _ => {
+            scratch.clear();
+            push_display(scratch, endpoint);
+            scratch
+        }
+    }
+}
+
+/// What the fields of an outgoing request depend on beside the request itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestContext<'a> {
+    /// The route's changes.
+    pub(crate) rules: &'a FieldRules,
+    /// Who calls.
+    pub(crate) peer: &'a Peer,
+    /// The request's id, kept or made.
+    pub(crate) request_id: &'a [u8],
+    /// The trace that goes on.
+    pub(crate) trace: &'a Trace,
+    /// What remains of the call's time for this attempt.
+    pub(crate) left: Duration,
+    /// The body goes on in chunks, so that trailers can follow.
+    pub(crate) chunked: bool,
+}
+
+/// Replaced by ours, or answered by us. `Traceparent` and `Tracestate` go by the trace's validity.
+const OURS: KnownSet = KnownSet::of(&[
+    Known::Expect,
+    Known::Forwarded,
+    Known::Host,
+    Known::Traceparent,
+    Known::XForwardedFor,
+    Known::XForwardedHost,
+    Known::XForwardedProto,
+    Known::XMainstayDeadlineMs,
+    Known::XRequestId,
+]);
+
+/// Appends the request's fields to `out`.
+pub(crate) fn write_request_fields(request: RequestView<'_>, context: &RequestContext<'_>, out: &mut Vec<u8>) {
+    let fields = request.fields();
+    let grpc = is_grpc(fields);
+    for line in end_to_end(fields, context.chunked) {
+        let ours = match line.known {
+            Known::GrpcTimeout => grpc,
+            Known::Tracestate => !context.trace.continued,
+            Known::XMainstayPriority => !context.peer.trusted,
+            known => OURS.has(known),
+        };
+        if !ours && !context.rules.replaces(&line) {
+            field(out, line.name, line.value);
+        }
+    }
+    if accepts_trailers(fields) {
+        // TE is itself of this connection only, and says so (RFC 9110, section 10.1.4).
+        out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
+    }
+    forwarded(request, context, out);
+    let rules = context.rules;
+    if !rules.replaces_known(Known::Via) {
+        out.extend_from_slice(via(request.version()));
+    }
+    if !rules.replaces_known(Known::XRequestId) {
+        field(out, b"x-request-id", context.request_id);
+    }
+    if !rules.replaces_known(Known::Traceparent) {
+        field(out, b"traceparent", context.trace.value());
+    }
+    time_left(context, grpc, out);
+    out.extend_from_slice(rules.lines());
+}
+
+/// Our own mark on a message, by the version in which it came (RFC 9110, section 7.6.3).
+pub(super) const fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 => b"via: 1.0 mainstay\r\n",
+        Version::Http11 => b"via: 1.1 mainstay\r\n",
+        Version::Http2 => b"via: 2 mainstay\r\n",
+    }
+}
+
+fn accepts_trailers(fields: FieldsView<'_>) -> bool {
+    fields
+        .get_all(Known::Te)
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+fn time_left(context: &RequestContext<'_>, grpc: bool, out: &mut Vec<u8>) {
+    let millis = context.left.as_millis();
+    if !context.rules.replaces_known(Known::XMainstayDeadlineMs) {
+        field_u64(out, b"x-mainstay-deadline-ms", millis);
+    }
+    if grpc && !context.rules.replaces_known(Known::GrpcTimeout) {
+        // Eight digits at most; three years of seconds are enough for anybody.
+        let (number, unit) = if millis < 100_000_000 { (millis, "m") } else { ((millis / 1000).min(99_999_999), "S") };
+        out.extend_from_slice(b"grpc-timeout: ");
+        push_display(out, format_args!("{number}{unit}\r\n"));
+    }
+}
+
+fn forwarded(request: RequestView<'_>, context: &RequestContext<'_>, out: &mut Vec<u8>) {
+    let (rules, peer, fields) = (context.rules, context.peer, request.fields());
+    let believed = |known| fields.get(known).filter(|value| peer.trusted && !value.is_empty());
+    if !rules.replaces_known(Known::XForwardedFor) {
+        out.extend_from_slice(b"x-forwarded-for: ");
+        before(fields, Known::XForwardedFor, peer, out);
+        out.extend_from_slice(peer.text());
+        out.extend_from_slice(b"\r\n");
+    }
+    if !rules.replaces_known(Known::XForwardedProto) {
+        field(out, b"x-forwarded-proto", believed(Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()));
+    }
+    let host = believed(Known::XForwardedHost).or(request.authority());
+    if let (false, Some(host)) = (rules.replaces_known(Known::XForwardedHost), host) {
+        field(out, b"x-forwarded-host", host);
+    }
+    if !rules.replaces_known(Known::Forwarded) {
+        rfc7239(request, peer, out);
+    }
+}
+
+/// What earlier hops wrote, where they are believed, with the comma after it.
+fn before(fields: FieldsView<'_>, known: Known, peer: &Peer, out: &mut Vec<u8>) {
+    if peer.trusted {
+        for value in fields.get_all(known).filter(|value| !value.is_empty()) {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+    }
+}
+
+/// RFC 7239, section 4: an element for this hop.
+fn rfc7239(request: RequestView<'_>, peer: &Peer, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"forwarded: ");
+    before(request.fields(), Known::Forwarded, peer, out);
+    let (open, close): (&[u8], &[u8]) = if peer.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
+    for part in [b"for=", open, peer.text(), close] {
+        out.extend_from_slice(part);
+    }
+    // An authority holds neither quotes nor backslashes, but this place does not rely on it.
+    if let Some(host) = request.authority().filter(|host| !host.iter().any(|byte| matches!(byte, b'"' | b'\\'))) {
+        for part in [&b";host=\""[..], host, b"\""] {
+            out.extend_from_slice(part);
+        }
+    }
+    for part in [";proto=", peer.scheme(), "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Appends a value's text; a vector takes whatever is written to it.
+pub(super) fn push_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let written = write!(out, "{value}");
+    debug_assert!(written.is_ok(), "a vector takes whatever is written to it");
+}

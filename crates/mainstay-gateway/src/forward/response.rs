@@ -1,0 +1,69 @@
+//! The fields of an instance's answer on its way to the caller.
+//!
+//! In: the answer's head, the route's rules, what the call learned. Out: lines appended to a buffer, between the
+//! machine's [`mainstay_http1::ServerConnection::start_response`] (which writes the status line, the framing and
+//! `Connection`) and its `end_head`. What belongs to the connection to the instance is taken away first, ours come last.
+
+use mainstay_http1::{Known, ResponseView, field};
+
+use super::fields::{FieldRules, end_to_end};
+use super::request::{push_display, via};
+
+/// What the fields of an answer depend on beside the instance's head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResponseContext<'a> {
+    /// The route's changes.
+    pub(crate) rules: &'a FieldRules,
+    /// The request's id, kept or made.
+    pub(crate) request_id: &'a [u8],
+    /// The time as [`super::HttpDate`], for an answer that has none.
+    pub(crate) date: &'a [u8],
+    /// More attempts would have followed, had any been left.
+    pub(crate) retries_used: bool,
+    /// The body goes on in chunks, so that trailers can follow.
+    pub(crate) chunked: bool,
+}
+
+/// Appends the answer's fields to `out`.
+pub(crate) fn write_response_fields(answer: ResponseView<'_>, context: &ResponseContext<'_>, out: &mut Vec<u8>) {
+    let rules = context.rules;
+    let mut dated = rules.replaces_known(Known::Date);
+    for line in end_to_end(answer.fields(), context.chunked) {
+        dated |= line.known == Known::Date;
+        if line.known != Known::XRequestId && !rules.replaces(&line) {
+            field(out, line.name, line.value);
+        }
+    }
+    if !dated {
+        field(out, b"date", context.date);
+    }
+    if !rules.replaces_known(Known::Via) {
+        out.extend_from_slice(via(answer.version()));
+    }
+    if !rules.replaces_known(Known::XRequestId) {
+        field(out, b"x-request-id", context.request_id);
+    }
+    if context.retries_used {
+        retries_used(answer, rules, out);
+    }
+    out.extend_from_slice(rules.lines());
+}
+
+/// The fields of an interim answer (1xx) go on as they are, but for those of the connection.
+pub(crate) fn write_interim_fields(answer: ResponseView<'_>, out: &mut Vec<u8>) {
+    for line in end_to_end(answer.fields(), false) {
+        field(out, line.name, line.value);
+    }
+}
+
+/// Tells a Mainstay in front of this one not to multiply our attempts by its own, and everybody why.
+fn retries_used(answer: ResponseView<'_>, rules: &FieldRules, out: &mut Vec<u8>) {
+    if !rules.replaces_known(Known::XMainstayRetries) && answer.get(Known::XMainstayRetries).is_none() {
+        out.extend_from_slice(b"x-mainstay-retries: used\r\n");
+    }
+    if !rules.replaces_known(Known::ProxyStatus) {
+        out.extend_from_slice(b"proxy-status: mainstay; received-status=");
+        push_display(out, answer.status());
+        out.extend_from_slice(b"; details=\"retries are used up\"\r\n");
+    }
+}

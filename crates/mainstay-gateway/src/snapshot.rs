@@ -1,0 +1,98 @@
+//! One configuration, compiled for the workers, and what the workers share beside it.
+//!
+//! In: a configuration that cannot be wrong. Out: a [`Snapshot`] that nobody changes: a reload makes another one, and
+//! calls that run keep theirs until they end. What has to be exact over all workers lives in it as a handle that the
+//! next snapshot takes over by name: a service's permits, the keys of the rate limits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use mainstay_config::{Config, ListenerId};
+use mainstay_core::{Instant, Seed};
+use mainstay_http1::Limits;
+use mainstay_policy::PermitPool;
+use mainstay_telemetry::{LimitKey, ListenerKey, Names, RouteKey};
+
+use crate::limits::Limits as RateLimits;
+use crate::listener::ListenerNumber;
+use crate::route::RouteTable;
+
+/// What lives as long as the gateway.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) names: Arc<Names>,
+    pub(crate) seed: Seed,
+    /// Threads that carry calls.
+    pub(crate) workers: usize,
+    /// What is left of `limits.buffers`.
+    pub(crate) buffers: Arc<AtomicU64>,
+}
+
+/// A compiled configuration.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) config: Arc<Config>,
+    pub(crate) routes: RouteTable,
+    /// By [`mainstay_config::ServiceId`].
+    pub(crate) services: Vec<ServiceBase>,
+    pub(crate) rate_limits: RateLimits,
+    /// The labels of the routes, in their order.
+    pub(crate) route_keys: Vec<RouteKey>,
+    /// The labels of the rate limits, in their order.
+    pub(crate) limit_keys: Vec<LimitKey>,
+    /// Which listener of the configuration each listening socket is.
+    listeners: HashMap<ListenerNumber, (ListenerId, ListenerKey)>,
+    /// How large a head may be.
+    pub(crate) heads: Limits,
+}
+
+/// What the workers share of one service.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceBase {
+    pub(crate) name: Arc<str>,
+    pub(crate) permits: PermitPool,
+}
+
+impl Snapshot {
+    /// Compiles `config`; `listeners` are its listening sockets in its order, `before` is what was in force.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        listeners: &[ListenerNumber],
+        before: Option<&Self>,
+        common: &Common,
+        now: Instant,
+    ) -> Self {
+        let names = &common.names;
+        let routes = RouteTable::compile(&config);
+        let services = config.services.iter().map(|service| {
+            let kept = before.and_then(|before| before.services.iter().find(|base| *base.name == *service.name));
+            kept.cloned().unwrap_or_else(|| ServiceBase {
+                name: service.name.as_str().into(),
+                permits: PermitPool::new(service.policy.bulkhead.concurrency, common.workers as u32),
+            })
+        });
+        let listeners = listeners.iter().zip(&config.listeners).enumerate();
+        Self {
+            services: services.collect(),
+            rate_limits: RateLimits::compile(
+                &config,
+                before.map_or(&RateLimits::default(), |before| &before.rate_limits),
+                now,
+            ),
+            route_keys: routes.routes().iter().map(|route| names.route(&route.label)).collect(),
+            limit_keys: config.rate_limits.iter().map(|limit| names.limit(&limit.name)).collect(),
+            listeners: listeners
+                .map(|(at, (number, listener))| (*number, (ListenerId(at), names.listener(&listener.name))))
+                .collect(),
+            heads: Limits { head: config.limits.request_head.as_usize(), headers: config.limits.headers as usize },
+            routes,
+            config,
+        }
+    }
+
+    /// The listener that a connection came by; `None` when the configuration has it no longer.
+    pub(crate) fn listener(&self, number: ListenerNumber) -> Option<(ListenerId, ListenerKey)> {
+        self.listeners.get(&number).copied()
+    }
+}

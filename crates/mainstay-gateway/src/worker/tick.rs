@@ -1,0 +1,96 @@
+//! What a worker does when nobody asks: every few milliseconds while calls wait or other workers want to know what it
+//! learned, else a few times a second.
+//!
+//! Permits that came free on other workers, connections that were idle for too long, events for people, the text of the
+//! date, the access log's buffer. None of it is needed for a call to end in time: calls have their own deadlines.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mainstay_core::Duration;
+use mainstay_policy::{FleetEvent, ServiceEvent};
+
+use super::{Peer, ServiceCell, Worker, to_std};
+use crate::clock::unix_time;
+
+/// While calls wait for permits.
+const BUSY: Duration = Duration::from_millis(5);
+/// Otherwise.
+const QUIET: Duration = Duration::from_millis(100);
+
+impl Worker {
+    /// Ticks for as long as the worker lives.
+    pub(super) async fn tick(self: Rc<Self>, peers: Vec<Peer>) {
+        let mut slow = self.clock.now();
+        loop {
+            let local = self.local();
+            let now = self.clock.now();
+            let mut waiting = false;
+            for cell in &local.services {
+                if cell.has_waiting() {
+                    waiting = true;
+                    cell.core().poke(now);
+                    cell.admit(now);
+                }
+            }
+            if now >= slow {
+                slow = now + QUIET;
+                self.tick_slowly(&local.services);
+            }
+            for cell in &local.services {
+                tell_peers(cell, &peers).await;
+            }
+            drop(local);
+            tokio::time::sleep(to_std(if waiting || !peers.is_empty() { BUSY } else { QUIET })).await;
+        }
+    }
+
+    fn tick_slowly(&self, services: &[Rc<ServiceCell>]) {
+        let now = self.clock.now();
+        for cell in services {
+            // A poke also takes back what dropped calls held.
+            cell.core().poke(now);
+            cell.admit(now);
+            cell.close_expired(now);
+            self.tell_events(cell);
+        }
+        self.date.borrow_mut().update(unix_time());
+        self.access.borrow_mut().flush();
+    }
+
+    /// Counts and logs what changed about a service.
+    pub(super) fn tell_events(&self, cell: &ServiceCell) {
+        loop {
+            let event = cell.core().poll_event();
+            match event {
+                None => return,
+                Some(ServiceEvent::Breaker(event)) => {
+                    tracing::info!(service = %cell.name, from = ?event.from, to = ?event.to, why = ?event.why, "breaker");
+                }
+                Some(ServiceEvent::Fleet(event)) => self.tell_fleet_event(cell, &event),
+            }
+        }
+    }
+
+    fn tell_fleet_event(&self, cell: &ServiceCell, event: &FleetEvent) {
+        if let FleetEvent::Ejected { endpoint, cause, .. } = event {
+            self.counters.borrow_mut().ejection(cell.key_of(*endpoint), *cause);
+        }
+        tracing::info!(service = %cell.name, event = ?event, "endpoint");
+    }
+}
+
+/// Tells the other workers what this one has learned about a service since the last time.
+async fn tell_peers(cell: &ServiceCell, peers: &[Peer]) {
+    if peers.is_empty() {
+        return;
+    }
+    let delta = cell.core().take_delta();
+    if delta.is_empty() {
+        return;
+    }
+    let delta = Arc::new(delta);
+    for peer in peers {
+        peer.tell(&cell.name, &delta).await;
+    }
+}

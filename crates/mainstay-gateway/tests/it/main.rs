@@ -1,0 +1,9 @@
+//! The gateway over real sockets: a caller and an origin that are nothing but bytes.
+
+#![allow(clippy::unwrap_used, reason = "a helper that meets the unexpected fails its test")]
+
+mod attempts;
+mod bodies;
+mod connections;
+mod steering;
+mod world;

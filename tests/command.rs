@@ -1,0 +1,101 @@
+//! The command: what it prints where, and how it ends.
+
+use std::process::{Output, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::{alone, free_address, mainstay};
+
+fn run(words: &[&str]) -> Output {
+    mainstay().args(words).stdin(Stdio::null()).output().unwrap()
+}
+
+fn check(text: &str, more: &[&str]) -> Output {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("mainstay.toml");
+    std::fs::write(&file, text).unwrap();
+    mainstay().arg("check").arg(file).args(more).output().unwrap()
+}
+
+fn said(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const LEAST: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n\n[[route]]\nservice = \"shop\"\n\n\
+                     [service.shop]\nendpoints = [\"127.0.0.1:9101\", \"127.0.0.1:9102\"]\n";
+
+#[test]
+fn a_verb_of_a_later_version_is_known_and_says_so() {
+    for verb in ["top", "simulate", "drill", "store", "registry", "backup"] {
+        let output = run(&[verb, "-c", "x"]);
+        assert_eq!(output.status.code(), Some(2), "{verb}");
+        assert!(said(&output.stderr).contains("known, not in this version"), "{}", said(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn wrong_arguments_end_with_2_and_help_with_0() {
+    assert_eq!(run(&["ran"]).status.code(), Some(2));
+    assert_eq!(run(&["load", "--target", "http://127.0.0.1:1/"]).status.code(), Some(2));
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    for verb in ["run", "check", "demo", "instance", "explain", "drain", "breaker"] {
+        assert!(said(&help.stdout).contains(verb), "{verb} is missing in the help");
+    }
+}
+
+#[test]
+fn a_good_configuration_passes_and_a_bad_one_names_every_problem_with_its_line() {
+    assert_eq!(check(LEAST, &[]).status.code(), Some(0));
+    let output = check(&format!("{LEAST}balanse = \"random\"\npanic = \"high\"\n"), &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = said(&output.stderr) + &said(&output.stdout);
+    for part in ["balanse", "balance", "panic", "mainstay.toml"] {
+        assert!(text.contains(part), "{part} is missing in: {text}");
+    }
+    let json = check(&format!("{LEAST}balanse = \"random\"\n"), &["--json"]);
+    assert_eq!(json.status.code(), Some(2));
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(value.to_string().contains("balanse"), "{value:#}");
+}
+
+#[test]
+fn the_effective_configuration_says_where_a_value_came_from() {
+    let output = check(LEAST, &["--effective", "--set", "node.drain=7s"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output.stderr));
+    let text = said(&output.stdout);
+    assert!(text.lines().any(|line| line.contains("drain") && line.contains("7s")), "{text}");
+    assert!(text.contains("default"), "{text}");
+}
+
+#[test]
+fn a_node_that_is_not_there_is_said_to_be_not_there() {
+    let address = free_address().to_string();
+    let output = run(&["services", "--admin", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output.stderr);
+    assert!(text.contains(&address) && text.contains("is mainstay running?"), "{text}");
+}
+
+#[test]
+fn a_configuration_that_is_not_there_ends_with_2() {
+    for verb in ["run", "check"] {
+        let output = run(&[verb, "/no/such/file.toml"]);
+        assert_eq!(output.status.code(), Some(2), "{verb}: {}", said(&output.stderr));
+        assert!(said(&output.stderr).contains("/no/such/file.toml"), "{}", said(&output.stderr));
+    }
+}
+
+#[test]
+fn a_demo_without_a_terminal_plays_one_round_holds_and_cleans_up() {
+    let _stage = alone();
+    let output = run(&["demo", "--phase", "2s", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["held"], true, "{summary:#}");
+    assert!(summary["requests"].as_u64().unwrap() > 500, "{summary:#}");
+    for path in summary["cleaned"].as_array().unwrap() {
+        assert!(!std::path::Path::new(path.as_str().unwrap()).exists(), "{path} was left behind");
+    }
+}

@@ -1,0 +1,51 @@
+//! The stage of a story: processes, ports, requests, figures.
+
+pub(crate) mod http;
+mod instance;
+mod load;
+mod metrics;
+mod node;
+mod process;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(crate) use instance::Instance;
+pub(crate) use load::{Load, Report};
+pub(crate) use metrics::Metrics;
+pub(crate) use node::Node;
+pub(crate) use process::{Process, find, mainstay, skip};
+
+/// How long anything may take to be ready, to end or to be seen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The stage for one story alone, until the guard is dropped.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static STAGE: Mutex<()> = Mutex::new(());
+    // A story that failed leaves nothing behind that the next one could stumble over.
+    STAGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An address on which nobody listens.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// Waits until `look` sees what it waits for.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Lets real time pass: the length of a fault, never a guess at how long something takes.
+pub(crate) fn pass(seconds: f64) {
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+}

@@ -1,0 +1,110 @@
+//! `mainstay run` as a process, on free ports, with a configuration of its own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Metrics, Process, eventually, free_address, http, mainstay};
+
+/// A running node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    process: Process,
+    /// Where callers ask.
+    pub(crate) web: SocketAddr,
+    /// Where operators ask.
+    pub(crate) admin: SocketAddr,
+    dir: TempDir,
+}
+
+impl Node {
+    /// A node with the service `shop` on these endpoints; `more` is appended to the configuration.
+    pub(crate) fn start(endpoints: &[SocketAddr], more: &str) -> Self {
+        let (web, admin) = (free_address(), free_address());
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("mainstay.toml"), configuration(web, admin, endpoints, more)).unwrap();
+        let mut command = mainstay();
+        command.arg("run").arg(dir.path().join("mainstay.toml")).current_dir(dir.path());
+        command.args(["--with-parent", &std::process::id().to_string()]);
+        let process = Process::start(&mut command, &dir.path().join("output"));
+        let mut node = Self { process, web, admin, dir };
+        node.wait_until_ready();
+        node
+    }
+
+    fn wait_until_ready(&mut self) {
+        eventually("a node that is ready", || {
+            if let Some(status) = self.process.ended() {
+                panic!("the node ended with {status}: {}", self.output());
+            }
+            http::ask(self.admin, "GET", "/health/ready", "").ok().filter(|answer| answer.status == 200)
+        });
+    }
+
+    /// What it printed so far.
+    pub(crate) fn output(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("output")).unwrap()
+    }
+
+    /// Its configuration's file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.path().join("mainstay.toml")
+    }
+
+    /// Writes another configuration without telling the node.
+    pub(crate) fn write(&self, endpoints: &[SocketAddr], more: &str) {
+        // Renamed into place: the node looks at the file, and half a file is no configuration.
+        let next = self.dir.path().join("next.toml");
+        std::fs::write(&next, configuration(self.web, self.admin, endpoints, more)).unwrap();
+        std::fs::rename(next, self.file()).unwrap();
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for its end and tells whether it was a good one.
+    #[track_caller]
+    pub(crate) fn ended_well(&mut self) -> bool {
+        self.process.end().success()
+    }
+
+    /// Its figures.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::scrape(self.admin)
+    }
+
+    /// The most memory that it ever had resident, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The requests in its access log, once there are at least so many of those that carry an id with `prefix`.
+    #[track_caller]
+    pub(crate) fn access_log(&self, prefix: &str, at_least: u64) -> Vec<Value> {
+        eventually("the access log", || {
+            let text = self.output();
+            let lines = text.lines().filter(|line| line.contains("\"kind\":\"access\""));
+            let parsed = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let ours: Vec<Value> =
+                parsed.filter(|line| line["request_id"].as_str().is_some_and(|id| id.starts_with(prefix))).collect();
+            (ours.len() as u64 >= at_least).then_some(ours)
+        })
+    }
+}
+
+fn configuration(web: SocketAddr, admin: SocketAddr, endpoints: &[SocketAddr], more: &str) -> String {
+    let endpoints = endpoints.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
+    format!(
+        "[admin]\naddress = \"{admin}\"\n\n[log]\nformat = \"json\"\n\n\
+         [[listener]]\nname = \"web\"\naddress = \"{web}\"\n\n[[route]]\nservice = \"shop\"\n\n\
+         [service.shop]\nendpoints = [{endpoints}]\n\n{more}"
+    )
+}
