@@ -128,6 +128,8 @@ impl CallerSide {
     }
 
     /// Takes what has come of the request's body, as far as `body` has room. `sent` is how far the running attempt is.
+    ///
+    /// Everything in hand is taken before more is read, so that many small chunks go upstream in one write.
     pub(crate) fn poll_body(
         &mut self,
         cx: &mut Context<'_>,
@@ -135,13 +137,15 @@ impl CallerSide {
         sent: Option<u64>,
         memory: (&Buffers, &Budget),
     ) -> Poll<BodyNews> {
+        let mut some = false;
         while body.has_room(sent) {
             let bytes = &self.input.bytes()[self.unread..];
             match self.machine.receive(bytes, &mut self.head) {
                 Ok(Received { consumed, event: RequestEvent::Data(range) }) => {
                     body.push(&bytes[range], sent, memory.0, memory.1);
                     self.unread += consumed;
-                    return Poll::Ready(BodyNews::Data);
+                    some = true;
+                    continue;
                 }
                 Ok(Received { consumed, event: RequestEvent::End }) => {
                     body.finish(self.machine.trailers(), bytes);
@@ -151,6 +155,9 @@ impl CallerSide {
                 Ok(Received { consumed, .. }) => self.unread += consumed,
                 Err(reject) => return Poll::Ready(BodyNews::Refused(reject)),
             }
+            if some {
+                break;
+            }
             if self.ended || self.broken {
                 return Poll::Ready(BodyNews::Left);
             }
@@ -158,7 +165,7 @@ impl CallerSide {
             self.unread = self.head_len;
             ready!(self.poll_read(cx, memory.0));
         }
-        Poll::Pending
+        if some { Poll::Ready(BodyNews::Data) } else { Poll::Pending }
     }
 
     /// Ready when the caller has gone. To be asked while its complete request is served. What it sends meanwhile is a

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::listener::{Bound, ListenerNumber, Listening};
 use crate::snapshot::{Common, Snapshot};
 use crate::view::merge;
+use crate::watch::Watch;
 use crate::worker::{Mailbox, Start, Workers};
 
 /// How often a drain looks whether the last connection has closed.
@@ -38,7 +39,13 @@ pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
     ready: AtomicBool,
     /// Held for the length of a reload or a drain, so that these come one after the other.
-    listening: Mutex<Listeners>,
+    control: Mutex<Control>,
+}
+
+/// What a reload changes beside the snapshot.
+struct Control {
+    listeners: Listeners,
+    watch: Watch,
 }
 
 struct Listeners {
@@ -128,9 +135,12 @@ impl Gateway {
         let numbers: Vec<_> = planned.iter().map(Planned::number).collect();
         let snapshot = Arc::new(Snapshot::new(config, &numbers, None, &common, clock.now()));
         let workers = start_workers(&common, &snapshot, log, clock)?;
+        let mut watch = Watch::new(workers.clone(), clock, seed);
+        watch.follow(&snapshot.config);
         listeners.take_on(planned, &workers);
+        let control = Mutex::new(Control { listeners, watch });
         let (snapshot, ready) = (ArcSwap::new(snapshot), AtomicBool::new(true));
-        Ok(Self { common, workers, clock, snapshot, ready, listening: Mutex::new(listeners) })
+        Ok(Self { common, workers, clock, snapshot, ready, control })
     }
 
     /// Takes on another configuration, whole or not at all. Connections, counters and learned state stay. The number of
@@ -139,7 +149,8 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; the old configuration stays in force then.
     pub async fn reload(&self, config: Arc<Config>) -> Result<(), StartError> {
-        let mut listeners = self.listening.lock().await;
+        let mut control = self.control.lock().await;
+        let Control { listeners, watch } = &mut *control;
         if !self.ready() {
             return Err(StartError::Stopping);
         }
@@ -149,7 +160,9 @@ impl Gateway {
         self.resize_buffers(before.config.limits.buffers.0, config.limits.buffers.0);
         listeners.resize(config.limits.connections);
         let snapshot = Arc::new(Snapshot::new(config, &numbers, Some(&before), &self.common, self.clock.now()));
+        watch.retire(&snapshot.config);
         self.workers.reconfigure(&snapshot).await;
+        watch.follow(&snapshot.config);
         self.snapshot.store(snapshot);
         listeners.take_on(planned, &self.workers);
         Ok(())
@@ -222,9 +235,9 @@ impl Gateway {
     }
 
     async fn by_listener<T>(&self, tell: impl Fn(&Listening) -> T) -> Vec<(String, T)> {
-        let listeners = self.listening.lock().await;
+        let control = self.control.lock().await;
         let snapshot = self.snapshot.load();
-        let named = listeners.list.iter().filter_map(|listening| {
+        let named = control.listeners.list.iter().filter_map(|listening| {
             let (id, _) = snapshot.listener(listening.number)?;
             Some((snapshot.config.listener(id)?.name.clone(), tell(listening)))
         });
@@ -241,8 +254,8 @@ impl Gateway {
     /// after `limit`.
     pub async fn drain(&self, limit: Duration) {
         self.ready.store(false, Ordering::Relaxed);
-        let mut listeners = self.listening.lock().await;
-        listeners.list.clear();
+        // A reload that came first ends first; those that come later are refused.
+        self.control.lock().await.listeners.list.clear();
         self.workers.drain().await;
         let empty = async {
             while self.workers.open() > 0 {

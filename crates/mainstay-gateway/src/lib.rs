@@ -26,6 +26,7 @@ mod snapshot;
 mod timer;
 mod upstream;
 mod view;
+mod watch;
 mod worker;
 
 pub use gateway::{Gateway, OrderError, ServiceState, StartError};

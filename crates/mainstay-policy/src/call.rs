@@ -197,6 +197,12 @@ impl Call {
         self.tried().last().copied()
     }
 
+    /// Whether it waits for a permit, so that [`crate::Service::poll_admitted`] may name it.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued { .. })
+    }
+
     /// Whether nothing more will come of it.
     #[must_use]
     pub fn has_ended(&self) -> bool {

@@ -111,9 +111,9 @@ impl Workers {
         Self(mailboxes.into())
     }
 
-    /// The worker with the fewest connections.
+    /// The worker with the fewest connections; `None` when all have ended.
     pub(crate) fn emptiest(&self) -> Option<&Mailbox> {
-        self.0.iter().min_by_key(|mailbox| mailbox.open())
+        self.0.iter().filter(|mailbox| !mailbox.queue.is_closed()).min_by_key(|mailbox| mailbox.open())
     }
 
     /// Connections of all workers.

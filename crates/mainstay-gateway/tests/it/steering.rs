@@ -158,3 +158,94 @@ fn all_workers_together_are_one_gateway() {
         assert_ne!(caller.answer().status, 200, "no worker uses an endpoint that is drained");
     }
 }
+
+#[test]
+fn an_instance_whose_checks_fail_gets_no_calls_and_one_whose_checks_pass_again_does() {
+    let well = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = Arc::clone(&well);
+    let one = Origin::new(move |_, mut instance| {
+        while let Some(request) = instance.request() {
+            let sick = request.line.contains("/health") && !told.load(Ordering::SeqCst);
+            instance.send(if sick { "HTTP/1.1 500 Sick\r\nContent-Length: 0\r\n\r\n" } else { ONE });
+        }
+    });
+    let two = Origin::answering(TWO);
+    let checks = "balance = \"round_robin\"\n[service.shop.health]\nhttp = \"/health\"\ninterval = \"50ms\"\n";
+    let world = World::new(&config(&[one.address, two.address], checks));
+    let wait_for = |state| {
+        let begun = std::time::Instant::now();
+        let mut seen = None;
+        while seen != Some(state) {
+            assert!(begun.elapsed() < crate::world::PATIENCE, "it is {seen:?} and never {state:?}");
+            std::thread::sleep(Duration::from_millis(5));
+            let services = world.runtime.block_on(world.gateway.services());
+            let endpoint = services[0].view.endpoints.iter().find(|endpoint| endpoint.address == one.address);
+            seen = endpoint.map(|endpoint| endpoint.state);
+        }
+    };
+    wait_for(EndpointState::Ejected);
+    for _ in 0..6 {
+        assert_eq!(world.ask(GET).text(), "two");
+    }
+    well.store(true, Ordering::SeqCst);
+    wait_for(EndpointState::Ready);
+    let answers: Vec<_> = (0..6).map(|_| world.ask(GET).text().to_owned()).collect();
+    assert!(answers.contains(&"one".to_owned()), "{answers:?}");
+}
+
+#[test]
+fn endpoints_come_from_a_file_that_is_watched() {
+    let (one, two) = (Origin::answering(ONE), Origin::answering(TWO));
+    let path = std::env::temp_dir().join(format!("mainstay-endpoints-{}.toml", std::process::id()));
+    let write = |origin: &Origin| std::fs::write(&path, format!("endpoints = [\"{}\"]\n", origin.address)).unwrap();
+    write(&one);
+    let source = format!("discover = {{ file = \"{}\" }}\n", path.display());
+    let text = config(&[], &source).replace("endpoints = []\n", "");
+    let world = World::new(&text);
+    let wait_for = |body| {
+        let begun = std::time::Instant::now();
+        while world.ask(GET).text() != body {
+            assert!(begun.elapsed() < crate::world::PATIENCE);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait_for("one");
+    world.runtime.block_on(world.gateway.reload(Arc::new(parse(&text)))).unwrap();
+    assert_eq!(world.ask(GET).text(), "one", "a reload keeps what was found");
+    write(&two);
+    wait_for("two");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn reloads_under_load_cost_no_request() {
+    let (one, two) = (Origin::answering(ONE), Origin::answering(ONE));
+    let texts = [config(&[one.address, two.address], ""), config(&[two.address], ""), config(&[one.address], "")];
+    let world = World::new(&texts[0].replace("workers = 1", "workers = 2"));
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut caller, mut asked) = (world.connect(), 0);
+                    while !done.load(Ordering::SeqCst) {
+                        caller.send(GET);
+                        assert_eq!(caller.answer().status, 200);
+                        asked += 1;
+                    }
+                    asked
+                })
+            })
+            .collect();
+        for turn in 0..20 {
+            let before = world.attempts();
+            world.runtime.block_on(world.gateway.reload(Arc::new(parse(&texts[turn % 3])))).unwrap();
+            while world.attempts() < before + 50 {
+                std::thread::yield_now();
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+        let asked: u64 = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+        assert!(world.attempts() >= asked && asked >= 1000, "{asked}");
+    });
+}
