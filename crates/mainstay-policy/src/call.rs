@@ -17,12 +17,12 @@
 
 use std::sync::Arc;
 
-use mainstay_core::{CallId, Certainty, Deadline, Duration, EndpointId, Failure, Instant, Origin};
+use mainstay_core::{CallId, Certainty, Deadline, Duration, EndpointId, Failure, Instant, Origin, Purpose};
 
 use crate::service::{Held, LostAndFound};
 use crate::{
     Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, LimitVerdict,
-    NoRetry, Record, Refusal, Report, Service,
+    NoRetry, Record, Refusal, Report, RetrySettings, Service, pause,
 };
 
 mod messages;
@@ -48,11 +48,16 @@ pub struct Call {
     stage: Stage,
     outputs: [Option<Output>; OUTPUTS_MAX],
     began: Instant,
+    /// From the beginning to the deadline, or from the body's last move.
+    allowed: Duration,
+    /// The route's own rule for retries, where it has one.
+    retry: Option<Arc<Option<RetrySettings>>>,
     breaker: Option<BreakerPermit>,
     running: Option<Running>,
     tried: [EndpointId; ATTEMPTS_MAX as usize],
     made: u8,
     body_kept: bool,
+    awaits_body: bool,
     pause: Duration,
     /// What to answer when nothing better comes.
     refusal: Option<(Refusal, Option<Duration>)>,
@@ -100,15 +105,26 @@ impl Call {
             stage: Stage::Arriving,
             outputs: [None; OUTPUTS_MAX],
             began: Instant::ORIGIN,
+            allowed: Duration::ZERO,
+            retry: None,
             breaker: None,
             running: None,
             tried: [EndpointId { slot: 0, generation: 0 }; ATTEMPTS_MAX as usize],
             made: 0,
             body_kept: true,
+            awaits_body: false,
             pause: Duration::ZERO,
             refusal: None,
             lost: None,
         }
+    }
+
+    /// The same call with a rule for retries of its own (`None` in it: none) in place of the service's. The budget that
+    /// pays for them stays the service's.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Arc<Option<RetrySettings>>) -> Self {
+        self.retry = Some(retry);
+        self
     }
 
     /// Tells the call what happened. News that comes too late (of an attempt that was given up) changes nothing.
@@ -120,7 +136,9 @@ impl Call {
             Input::Admitted { granted } => self.admitted(service, now, granted),
             Input::Connected { attempt } => self.connected(attempt),
             Input::Sent { attempt } => self.sent(attempt),
-            Input::BodyNotKept => self.body_kept = false,
+            Input::BodyMoved => self.body_moved(service, now),
+            Input::AwaitsBody(awaits) => self.awaits_body = awaits,
+            Input::BodyNotKept => self.body_not_kept(),
             Input::Head { attempt, head } => self.head(service, now, attempt, head),
             Input::Failed { attempt, failure, certainty } => self.failed(service, now, attempt, failure, certainty),
             Input::Finished { clean } => self.finished(service, now, clean),
@@ -139,6 +157,7 @@ impl Call {
                 service.bulkhead.leave(self.id);
                 self.left_queue(service, now, due.why);
             }
+            (Stage::Attempting, Timer::Call | Timer::Attempt) if self.awaits_body => self.tired_of_caller(service, now),
             (Stage::Attempting, Timer::Call) => self.out_of_time(service, now),
             (Stage::Attempting, Timer::Connect) => {
                 self.give_up(service, now, Failure::ConnectTimeout, Certainty::NotSent);
@@ -229,6 +248,7 @@ impl Call {
             return;
         }
         self.began = now;
+        self.allowed = self.facts.deadline.since(now);
         self.record.begin(now);
         self.lost = Some(service.lost_and_found());
         if now >= self.facts.deadline {
@@ -371,7 +391,7 @@ impl Call {
                 Report::Failed { failure, certainty: Certainty::Applied, latency }
             },
         );
-        let worth_another = service.settings().retry.as_ref().is_some_and(|retry| retry.on.includes(failure));
+        let worth_another = self.retry_rule(service).is_some_and(|retry| retry.on.includes(failure));
         if !worth_another && (good || !self.has_fallback(service)) {
             return self.forward(service, now, running, head.status, false);
         }
@@ -458,6 +478,37 @@ impl Call {
         self.conclude(service, now, Refusal::Deadline, None);
     }
 
+    /// The request did not come in time, so nobody could answer it.
+    fn tired_of_caller(&mut self, service: &mut Service, now: Instant) {
+        let Some(running) = self.running else { return };
+        self.output(Output::Cancel { attempt: running.attempt });
+        service.fleet.report(now, running.choice, Report::Nothing);
+        self.release(service, now, true);
+        self.settle(service, now, CallOutcome::Nothing);
+        self.refuse(now, Refusal::SlowRequest, None);
+    }
+
+    fn body_moved(&mut self, service: &mut Service, now: Instant) {
+        if self.facts.covers_body
+            || !matches!(self.stage, Stage::Queued { .. } | Stage::Attempting | Stage::Pausing { .. })
+        {
+            return;
+        }
+        self.facts.deadline = now + self.allowed;
+        let head_by = self.head_by(service, now);
+        if let Some(running) = &mut self.running {
+            running.head_by = head_by;
+        }
+    }
+
+    /// No other attempt can follow, so the one that runs has the rest of the deadline.
+    fn body_not_kept(&mut self) {
+        self.body_kept = false;
+        if let Some(running) = &mut self.running {
+            running.head_by = self.facts.deadline;
+        }
+    }
+
     /// Somebody would not wait longer. Whether that speaks against the endpoint depends on how long they did.
     fn report_impatience(&self, service: &mut Service, now: Instant, running: Running) {
         let waited = now.since(running.began);
@@ -482,9 +533,13 @@ impl Call {
 
 /// Whether another attempt may follow.
 impl Call {
+    fn retry_rule<'a>(&'a self, service: &'a Service) -> Option<&'a RetrySettings> {
+        self.retry.as_deref().unwrap_or(&service.settings().retry).as_ref()
+    }
+
     /// What does not depend on the moment: attempts, condition, certainty, the kept body.
     fn may_repeat(&self, service: &Service, failure: Failure, certainty: Certainty) -> Result<(), NoRetry> {
-        let Some(retry) = &service.settings().retry else { return Err(NoRetry::Off) };
+        let Some(retry) = self.retry_rule(service) else { return Err(NoRetry::Off) };
         let idempotent = self.facts.method.is_idempotent()
             || (retry.idempotency_key && self.facts.idempotency_key)
             || !retry.idempotent_only;
@@ -518,7 +573,9 @@ impl Call {
         if certainty == Certainty::NotSent && elsewhere {
             return Ok((Duration::ZERO, AttemptReason::Resend));
         }
-        let mut pause = service.backoff(self.id, self.made, self.pause);
+        let draw = service.seed().draw(self.id.0, u32::from(self.made), Purpose::Backoff);
+        let backoff = self.retry_rule(service).map(|retry| retry.backoff).unwrap_or_default();
+        let mut pause = pause(&backoff, u32::from(self.made), self.pause, draw);
         // An instance that asks for patience speaks for itself alone.
         if !elsewhere && let Some(asked) = answer.and_then(|answer| answer.retry_after) {
             pause = pause.max(asked);

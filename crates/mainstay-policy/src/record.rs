@@ -202,6 +202,8 @@ pub enum Refusal {
     DeadlinePassed,
     /// Over a rate limit.
     RateLimited,
+    /// The rest of the request's body did not come.
+    SlowRequest,
     /// The breaker is open.
     BreakerOpen,
     /// The queue was full.
@@ -221,7 +223,7 @@ impl Refusal {
     #[must_use]
     pub const fn origin(self) -> Origin {
         match self {
-            Self::RateLimited | Self::DeadlinePassed => Origin::Client,
+            Self::RateLimited | Self::DeadlinePassed | Self::SlowRequest => Origin::Client,
             Self::BreakerOpen | Self::QueueFull | Self::QueueTimeout => Origin::Us,
             Self::NoEndpoint | Self::Deadline | Self::Failed(_) => Origin::Upstream,
         }
@@ -233,6 +235,7 @@ impl Refusal {
         match self {
             Self::DeadlinePassed => "deadline_passed",
             Self::RateLimited => "rate_limited",
+            Self::SlowRequest => "slow_request",
             Self::BreakerOpen => "breaker_open",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",

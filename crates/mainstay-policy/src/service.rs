@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Purpose, Seed};
+use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Seed};
 
 use crate::{
     Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, BreakerState, Budget, Bulkhead, CallOutcome,
     CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fleet, FleetDelta, FleetEvent, Order, PermitPool,
-    Report, ServiceSettings, pause,
+    Report, ServiceSettings,
 };
 
 /// One service, as one worker sees it.
@@ -175,10 +175,9 @@ impl Service {
         }
     }
 
-    pub(crate) fn backoff(&self, call: CallId, made: u8, previous: Duration) -> Duration {
-        let Some(retry) = &self.settings.retry else { return Duration::ZERO };
-        let draw = self.seed.draw(call.0, u32::from(made), Purpose::Backoff);
-        pause(&retry.backoff, u32::from(made), previous, draw)
+    /// Where the luck of its calls comes from.
+    pub(crate) fn seed(&self) -> Seed {
+        self.seed
     }
 
     pub(crate) fn lost_and_found(&self) -> Arc<LostAndFound> {

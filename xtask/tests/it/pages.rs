@@ -57,14 +57,27 @@ fn every_path_and_test_that_the_architecture_names_exists() {
     assert!(wrong.is_empty(), "ARCHITECTURE.md: {}", wrong.join("; "));
 }
 
+/// The invariants of a page, `**I1** …` each, as number and text up to the next one.
+fn invariants(page: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in page.lines() {
+        let begun = line.trim_start_matches(['-', '*', ' ']).strip_prefix('I').filter(|_| line.contains("**I"));
+        let number = begun.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+        match (number.filter(|number| !number.is_empty()), found.last_mut()) {
+            (Some(number), _) => found.push((number, line.to_owned())),
+            (None, Some((_, text))) if !line.starts_with('#') => *text = format!("{text}\n{line}"),
+            (None, _) => {}
+        }
+    }
+    found
+}
+
 #[test]
 fn every_invariant_has_a_number_of_its_own_and_names_a_test_that_holds_it() {
     let page = read(&root().join("ARCHITECTURE.md"));
     let mut numbers = BTreeSet::new();
-    for paragraph in page.split("\n**I").skip(1) {
-        let paragraph = paragraph.split("\n\n").next().unwrap_or("");
-        let number = paragraph.split("**").next().unwrap_or("").to_owned();
-        let held = code_spans(paragraph).iter().any(|span| is_reference(span) && span.contains("::"));
+    for (number, text) in invariants(&page) {
+        let held = code_spans(&text).iter().any(|span| is_reference(span) && span.contains("::"));
         assert!(held, "I{number} names no test");
         assert!(numbers.insert(number.clone()), "I{number} stands twice");
     }
@@ -110,6 +123,9 @@ fn a_wrong_reference_is_found() {
     assert!(check_reference("xtask/tests/it/pages.rs::a_wrong_reference_is_found").is_ok());
     assert!(check_reference("xtask/tests/it/pages.rs::no_such").is_err());
     assert!(check_reference("xtask/tests/it/no.rs").is_err());
+    let two = invariants("# In\n\n**I1** a `b`\nc\n\n- **I2**: d\n# e\n");
+    assert_eq!(two.iter().map(|(number, _)| number.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+    assert!(two[0].1.contains("`b`\nc"));
     assert_eq!(code_spans("a `b` c\n```\n`d`\n```\n`e`"), ["b", "e"]);
     assert_eq!(links("[a](b.md#c) [d](https://e) [f](#g)"), ["b.md"]);
 }

@@ -4,6 +4,7 @@ mod contract;
 mod laws;
 mod layers;
 mod problems;
+mod reference;
 mod typed;
 
 use mainstay_config::{Loaded, Problems, SecretSource, Source};

@@ -43,6 +43,11 @@ pub enum Input {
         /// Which attempt.
         attempt: u8,
     },
+    /// More of the request's body came after the call had begun. Unless the deadline is the caller's own, it is put off:
+    /// the timeouts are lengths in which an instance has to answer, and it cannot before it has the request.
+    BodyMoved,
+    /// Whether the instance has all that has come of the body while the rest has not: whoever is late now is the caller.
+    AwaitsBody(bool),
     /// The request's body can no longer be sent from its beginning.
     BodyNotKept,
     /// The head of an answer.

@@ -59,7 +59,7 @@ impl Stage {
     fn act(&mut self, words: &[&str]) {
         let now = self.now;
         match words {
-            [method @ ("GET" | "POST"), call, options @ ..] => {
+            [method @ ("GET" | "POST" | "PUT"), call, options @ ..] => {
                 let option = |key: &str| options.iter().find_map(|option| option.strip_prefix(key));
                 let facts = Facts {
                     method: MethodClass::of(method.as_bytes()),
@@ -148,6 +148,8 @@ fn input(verb: &str, rest: &[&str]) -> Input {
         ("connected", _) => Input::Connected { attempt: attempt() },
         ("sent", _) => Input::Sent { attempt: attempt() },
         ("long-body", _) => Input::BodyNotKept,
+        ("body", [_]) | ("body", []) => Input::BodyMoved,
+        ("awaits-body", _) => Input::AwaitsBody(true),
         ("head", [_, status, options @ ..]) => Input::Head {
             attempt: attempt(),
             head: AnswerFacts {
@@ -567,17 +569,102 @@ fn a_long_body_commits_the_call_to_its_attempt() {
         +1ms long-body a
         +1ms failed a 0 reset unknown
     ";
-    check(2, &settings(), script, expect![[r#"
-        +0ms GET a
-            a: attempt 0 at endpoint 0 (First)
-            a waits 1s at most: Connect
+    check(
+        2,
+        &settings(),
+        script,
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 4999ms at most: Attempt
+            +1ms long-body a
+                a waits 14998ms at most: Call
+            +1ms failed a 0 reset unknown
+                a: refuse: reset (upstream after 1 attempts)
+        "#]],
+    );
+}
+
+#[test]
+fn a_body_that_keeps_coming_puts_the_deadline_off() {
+    check(
+        2,
+        &settings(),
+        "
+        +0ms PUT a
         +1ms sent a 0
-            a waits 4999ms at most: Attempt
-        +1ms long-body a
-            a waits 4998ms at most: Attempt
-        +1ms failed a 0 reset unknown
-            a: refuse: reset (upstream after 1 attempts)
-    "#]]);
+        +4s body a
+        +4s body a
+        +1s head a 0 200
+        +0ms finished a
+    ",
+        expect![[r#"
+            +0ms PUT a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 4999ms at most: Attempt
+            +4s body a
+                a waits 5s at most: Attempt
+            +4s body a
+                a waits 5s at most: Attempt
+            +1s head a 0 200
+                a: forward attempt 0
+            +0ms finished a
+        "#]],
+    );
+}
+
+/// A caller that stops in the middle of its request is no fault of the instance that waits for the rest.
+#[test]
+fn a_body_that_stops_coming_is_the_callers_fault() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms POST a
+        +1ms sent a 0
+        +1s body a
+        +0ms awaits-body a
+        +15s wait
+    ",
+        expect![[r#"
+            +0ms POST a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 14999ms at most: Call
+            +1s body a
+                a waits 15s at most: Call
+            +0ms awaits-body a
+                a waits 15s at most: Call
+            +15s wait
+                a: cancel attempt 0
+                a: refuse: slow_request (client after 1 attempts)
+        "#]],
+    );
+}
+
+#[test]
+fn a_route_may_have_a_rule_of_its_own_for_retries() {
+    let settings = settings();
+    let mut stage = Stage::new(2, &settings);
+    let facts = Facts {
+        method: MethodClass::Safe,
+        idempotency_key: false,
+        hash: 0,
+        deadline: Instant::from_nanos(1_000_000_000),
+        covers_body: false,
+        limited: false,
+    };
+    let mut call = Call::new(CallId(1), facts, Record::default()).with_retry(Arc::new(None));
+    call.handle_input(&mut stage.service, stage.now, Input::Begin);
+    assert!(matches!(call.poll_output(), Some(Output::Attempt(_))));
+    let head = AnswerFacts { status: 503, retry_after: None, retries_used: false };
+    call.handle_input(&mut stage.service, stage.now, Input::Head { attempt: 0, head });
+    assert_eq!(call.poll_output(), Some(Output::Forward { attempt: 0, retries_used: false }));
 }
 
 #[test]
@@ -614,10 +701,15 @@ fn a_call_over_its_rate_limit_is_refused_and_no_fallback_answers_it() {
 
 #[test]
 fn a_call_that_comes_too_late_is_not_begun() {
-    check(1, &settings(), "+0ms GET a deadline=0s", expect![[r#"
+    check(
+        1,
+        &settings(),
+        "+0ms GET a deadline=0s",
+        expect![[r#"
         +0ms GET a deadline=0s
             a: refuse: deadline_passed (client after 0 attempts)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

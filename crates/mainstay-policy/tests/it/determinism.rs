@@ -7,7 +7,9 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Purpose, Ratio, Seed, below};
+use mainstay_core::{
+    CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Purpose, Ratio, Seed, below,
+};
 use mainstay_policy::{
     AnswerFacts, AttemptOrder, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts, HealthSettings, Input,
     LimitVerdict, Order, Output, PermitPool, Probe, Record, Service, ServiceSettings,
@@ -190,15 +192,14 @@ impl Player {
             3 => {
                 let id = self.ids[self.luck.below(self.ids.len() as u64) as usize];
                 if let Some(address) = self.service.address(id) {
-                    let order = [Order::Ready, Order::Ready, Order::Draining, Order::Ejected]
-                        [self.luck.below(4) as usize];
+                    let order =
+                        [Order::Ready, Order::Ready, Order::Draining, Order::Ejected][self.luck.below(4) as usize];
                     self.service.order(now, address, order);
                 }
             }
             _ => {
                 let id = self.ids[self.luck.below(self.ids.len() as u64) as usize];
-                let result =
-                    if self.luck.one_in(2) { CheckResult::Pass } else { CheckResult::Fail(Failure::Refused) };
+                let result = if self.luck.one_in(2) { CheckResult::Pass } else { CheckResult::Fail(Failure::Refused) };
                 self.service.check(now, id, result);
             }
         }
@@ -255,7 +256,8 @@ fn draw_news(luck: &mut Luck, attempt: u8) -> Input {
     match luck.below(8) {
         0 => Input::Connected { attempt },
         1 => Input::Sent { attempt },
-        2 => Input::BodyNotKept,
+        2 => [Input::BodyNotKept, Input::BodyMoved, Input::AwaitsBody(true), Input::AwaitsBody(false)]
+            [luck.below(4) as usize],
         3 => Input::Failed { attempt, failure: Failure::Refused, certainty: Certainty::NotSent },
         4 => Input::Failed { attempt, failure: Failure::Reset, certainty: Certainty::Unknown },
         _ => {
