@@ -17,12 +17,13 @@ mod settle;
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mainstay_config::RateLimitId;
 use mainstay_core::{CallId, Duration, Failure, Instant};
 use mainstay_http1::ResponseFacts;
-use mainstay_policy::{Call, Decision, Facts, Input, LimitVerdict, Output, RefuseOrder};
+use mainstay_policy::{Call, Facts, Input, LimitVerdict, Output, RefuseOrder, RetrySettings};
 
 use crate::caller::CallerSide;
 use crate::clock::Clock;
@@ -98,15 +99,21 @@ pub(crate) struct Exchange<'a> {
     /// The attempt before broke on a used connection.
     stale: bool,
     told_not_kept: bool,
-    /// The last attempt had sent all that had come of an unfinished body: it was the caller who was slow.
-    starved: bool,
+    /// What the call was told last of whom it waits for.
+    awaits_body: bool,
 }
 
 impl<'a> Exchange<'a> {
     /// A call that has not begun.
     pub(crate) fn new(parts: Parts<'a>, plan: Plan<'a>, now: Instant) -> Self {
-        let leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts);
-        let keep = leg.service.settings().settings().retry.as_ref().map_or(0, |retry| retry.buffer.as_usize());
+        let mut leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts);
+        if let Some(rule) = &plan.route.retry {
+            leg.call.set_retry(Arc::clone(rule));
+        }
+        let keep = match &plan.route.retry {
+            Some(rule) => kept_of_body(rule.as_ref().as_ref()),
+            None => kept_of_body(leg.service.settings().settings().retry.as_ref()),
+        };
         parts.body.begin(keep);
         Self {
             parts,
@@ -123,7 +130,7 @@ impl<'a> Exchange<'a> {
             sent: 0,
             stale: false,
             told_not_kept: false,
-            starved: false,
+            awaits_body: false,
         }
     }
 
@@ -162,6 +169,7 @@ impl<'a> Exchange<'a> {
             if self.is_over() {
                 return Poll::Ready(());
             }
+            self.tell_awaiting();
             if self.poll_timer(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -198,7 +206,7 @@ impl<'a> Exchange<'a> {
             }
         }
         self.leg.service.admit(self.now);
-        if !self.leg.queued && self.leg.stands_in_queue() {
+        if !self.leg.queued && self.leg.call.is_queued() {
             self.leg.queued = true;
             self.leg.service.wait(self.leg.call.id(), cx.waker());
             // A permit may have come free between the two.
@@ -304,7 +312,7 @@ impl<'a> Exchange<'a> {
             if stream.is_some_and(|at| at <= self.now) {
                 self.silence();
             }
-            if !self.leg.stands_in_queue() {
+            if !self.leg.call.is_queued() {
                 self.leave_queue();
             }
         }
@@ -319,12 +327,12 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl Leg {
-    /// Whether the last that was decided is that it waits for a permit.
-    fn stands_in_queue(&self) -> bool {
-        self.call.record().entries().last().is_some_and(|entry| matches!(entry.what, Decision::Queued { .. }))
-    }
+/// How much of a request's body is kept for another attempt.
+fn kept_of_body(rule: Option<&RetrySettings>) -> usize {
+    rule.map_or(0, |rule| rule.buffer.as_usize())
+}
 
+impl Leg {
     fn new(parts: &Parts<'_>, index: usize, id: CallId, facts: Facts) -> Self {
         let service = Rc::clone(&parts.local.services[index]);
         Self {

@@ -17,12 +17,14 @@ mod path;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use mainstay_config::{
     Config, HashOn, HostHeader, HostMatch, ListenerId, PathMatch, RateLimitId, Route, RouteRetry, ServiceId, Target,
 };
 use mainstay_core::{Duration, below};
 use mainstay_http1::{Known, RequestView};
+use mainstay_policy::RetrySettings;
 
 pub(crate) use hash::stable_hash;
 pub(crate) use path::{BadPath, normalise};
@@ -53,8 +55,8 @@ pub(crate) struct CompiledRoute {
     pub(crate) stream_idle: Duration,
     /// All must admit a call.
     pub(crate) rate_limits: Vec<RateLimitId>,
-    /// Whose retries count.
-    pub(crate) retry: RouteRetry,
+    /// Its own rule for retries; `None`: the service's.
+    pub(crate) retry: Option<Arc<Option<RetrySettings>>>,
     /// Which `Host` goes upstream.
     pub(crate) host_header: HostHeader,
     /// How the path changes on the way up.
@@ -63,8 +65,6 @@ pub(crate) struct CompiledRoute {
     pub(crate) request_fields: FieldRules,
     /// How the fields change on the way down.
     pub(crate) response_fields: FieldRules,
-    /// Where it begins in the file.
-    pub(crate) line: Option<u32>,
     conditions: Conditions,
 }
 
@@ -151,12 +151,14 @@ impl CompiledRoute {
             timeout: route.timeout,
             stream_idle: route.stream_idle,
             rate_limits: route.rate_limits.clone(),
-            retry: route.retry.clone(),
+            retry: match &route.retry {
+                RouteRetry::Service => None,
+                RouteRetry::Own(rule) => Some(Arc::new(rule.clone())),
+            },
             host_header: route.host_header.clone(),
             path_change: PathChange::new(route),
             request_fields: FieldRules::new(&route.request_headers),
             response_fields: FieldRules::new(&route.response_headers),
-            line: route.line,
             conditions: Conditions::new(route),
         }
     }

@@ -119,12 +119,10 @@ impl Call {
         }
     }
 
-    /// The same call with a rule for retries of its own (`None` in it: none) in place of the service's. The budget that
-    /// pays for them stays the service's.
-    #[must_use]
-    pub fn with_retry(mut self, retry: Arc<Option<RetrySettings>>) -> Self {
+    /// Gives the call a rule for retries of its own (`None` in it: none) in place of the service's. The budget that pays
+    /// for them stays the service's. To be said before [`Input::Begin`].
+    pub fn set_retry(&mut self, retry: Arc<Option<RetrySettings>>) {
         self.retry = Some(retry);
-        self
     }
 
     /// Tells the call what happened. News that comes too late (of an attempt that was given up) changes nothing.

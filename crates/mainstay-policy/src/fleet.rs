@@ -296,7 +296,8 @@ impl Fleet {
             (EndpointState::Draining, _) => Some(FleetEvent::Draining { endpoint, address }),
             (EndpointState::Ready, _) => by.map(|by| FleetEvent::Restored { endpoint, address, by }),
         };
-        if let Some(event) = event {
+        // What another worker has learned it tells itself.
+        if let Some(event) = event.filter(|_| by != Some(Recovery::Exchange)) {
             self.tell(event);
         }
         self.queue_probe(slot);

@@ -238,6 +238,7 @@ impl FoundRecord {
         let (text, key) = match refusal {
             Refusal::DeadlinePassed => ("its deadline had passed when it came", None),
             Refusal::RateLimited => ("over a rate limit", Some("route.rate_limit".to_owned())),
+            Refusal::SlowRequest => ("the rest of its body did not come", Some("route.timeout".to_owned())),
             Refusal::BreakerOpen => ("the breaker is open", self.key("breaker")),
             Refusal::QueueFull => ("as many calls wait as may", self.key("bulkhead.queue")),
             Refusal::QueueTimeout => ("it waited as long as it may", self.key("bulkhead.queue_timeout")),

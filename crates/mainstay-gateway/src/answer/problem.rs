@@ -28,10 +28,6 @@ pub(crate) enum Problem {
     BodyTooLarge,
     /// The head did not come within `header_timeout`.
     HeadTimeout,
-    /// The body stopped coming.
-    BodyTimeout,
-    /// The node is stopping.
-    Stopping,
 }
 
 /// What is said about a problem.
@@ -67,8 +63,6 @@ impl Problem {
             Self::Connect => facts(501, REQUEST, "connect", "CONNECT is not served here."),
             Self::BodyTooLarge => facts(413, REQUEST, "body_too_large", "The body is longer than is accepted."),
             Self::HeadTimeout => facts(408, REQUEST, "header_timeout", "The request's head took too long to arrive."),
-            Self::BodyTimeout => facts(408, REQUEST, "body_timeout", "The request's body stopped arriving."),
-            Self::Stopping => facts(503, "destination_unavailable", "stopping", "The gateway is stopping."),
         }
     }
 }
@@ -77,6 +71,7 @@ fn refused(refusal: Refusal) -> ProblemFacts {
     let (status, error, detail) = match refusal {
         Refusal::DeadlinePassed => (504, "http_request_denied", "The caller's deadline had passed when the call came."),
         Refusal::RateLimited => (429, "http_request_denied", "The caller is over its rate limit."),
+        Refusal::SlowRequest => (408, "http_request_error", "The request's body stopped arriving."),
         Refusal::BreakerOpen => (503, "destination_unavailable", "The service is failing and is given a rest."),
         Refusal::QueueFull => (503, "connection_limit_reached", "The service is busy and its queue is full."),
         Refusal::QueueTimeout => (503, "connection_limit_reached", "The service is busy; the call waited too long."),
@@ -97,7 +92,7 @@ fn failed(failure: Failure) -> ProblemFacts {
         Failure::Malformed => (502, "http_protocol_error", "What the instance answered is not HTTP."),
         Failure::Status(received) => {
             return ProblemFacts {
-                status: 502,
+                status: received,
                 error: None,
                 reason: failure.as_str(),
                 detail: "The instance answered that it failed.",

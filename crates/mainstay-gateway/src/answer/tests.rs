@@ -149,7 +149,7 @@ fn every_reason_has_a_status_and_its_words() {
         (Problem::Refused(Refusal::Failed(Failure::ConnectTimeout)), 504, Some("connection_timeout")),
         (Problem::Refused(Refusal::Failed(Failure::Timeout)), 504, Some("http_response_timeout")),
         (Problem::Refused(Refusal::Failed(Failure::Malformed)), 502, Some("http_protocol_error")),
-        (Problem::Refused(Refusal::Failed(Failure::Status(503))), 502, NONE),
+        (Problem::Refused(Refusal::Failed(Failure::Status(503))), 503, NONE),
         (Problem::Rejected(Reject::HeadTooLarge), 431, Some("http_request_error")),
         (Problem::NoRoute, 404, Some("destination_not_found")),
         (Problem::BodyTooLarge, 413, Some("http_request_error")),

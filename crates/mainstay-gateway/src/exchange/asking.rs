@@ -45,7 +45,19 @@ impl Exchange<'_> {
         if !self.parts.body.is_kept() && !std::mem::replace(&mut self.told_not_kept, true) {
             self.input(Input::BodyNotKept);
         }
+        self.input(Input::BodyMoved);
         true
+    }
+
+    /// Tells the call whether a caller who is slow to send its body is what it waits for.
+    pub(super) fn tell_awaiting(&mut self) {
+        let body = &self.parts.body;
+        let attempt = self.attempt.as_ref().filter(|attempt| attempt.has_written());
+        let awaits = !body.is_complete() && attempt.is_some_and(|attempt| attempt.sent() == body.end());
+        if awaits != self.awaits_body {
+            self.awaits_body = awaits;
+            self.input(Input::AwaitsBody(awaits));
+        }
     }
 
     fn send_continue(&mut self, cx: &mut Context<'_>) {

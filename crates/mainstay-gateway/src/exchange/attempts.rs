@@ -63,8 +63,6 @@ impl Exchange<'_> {
         if let AttemptResult::Failed(failure) = result {
             self.leg.last_failure = Some(failure);
         }
-        let body = &self.parts.body;
-        self.starved = attempt.has_written() && !body.is_complete() && attempt.sent() == body.end();
         let lasted = self.now.since(attempt.began);
         self.parts.worker.counters.borrow_mut().attempt(attempt.key, self.plan.asker.method, result, lasted);
         let endpoint = attempt.order.endpoint;

@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use mainstay_config::FixedAnswer;
-use mainstay_core::{Failure, Origin};
-use mainstay_policy::{Refusal, RefuseOrder};
+use mainstay_core::Origin;
+use mainstay_policy::RefuseOrder;
 use mainstay_telemetry::RouteKey;
 
 use super::settle::{Story, write_line};
@@ -16,9 +16,6 @@ use crate::plan::{Asker, Own, OwnAnswer};
 impl Exchange<'_> {
     /// Says why the call has no other answer.
     pub(super) fn write_refusal(&mut self, order: &RefuseOrder) {
-        if self.starved && matches!(order.refusal, Refusal::Deadline | Refusal::Failed(Failure::Timeout)) {
-            return self.write_problem(Problem::BodyTimeout);
-        }
         let limits = &self.parts.local.shared.rate_limits;
         let refused = self.limit.filter(|(_, verdict)| !verdict.admitted);
         let limit = refused.and_then(|(id, verdict)| Some((limits.get(id)?, verdict)));

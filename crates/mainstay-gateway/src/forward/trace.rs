@@ -35,11 +35,6 @@ impl Trace {
         &self.text
     }
 
-    /// The 32 digits that all parts of the trace share.
-    #[must_use]
-    pub(crate) fn trace_id(&self) -> &[u8] {
-        &self.text[3..35]
-    }
 }
 
 /// The value in version 00; `None` when it is not valid. A later version may have more after a dash.
@@ -105,7 +100,6 @@ mod tests {
         let trace = trace(&[("traceparent", GOOD)]);
         assert!(trace.continued);
         assert_eq!(trace.value(), GOOD.as_bytes());
-        assert_eq!(trace.trace_id(), b"12345678901234567890123456789012");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub(crate) struct Worker {
     calls: Cell<u64>,
     spare: RefCell<Vec<Record>>,
     draining: Cell<bool>,
+    /// It tells what every worker learns alike.
+    is_first: bool,
     /// How to wake each connection's task, by its place.
     connections: RefCell<Vec<Option<Waker>>>,
     vacant: RefCell<Vec<usize>>,
@@ -107,6 +109,7 @@ impl Worker {
             date: RefCell::new(HttpDate::new(unix_time())),
             common,
             local: RefCell::new(nothing),
+            is_first: index == 0,
             // Calls of different workers have different luck.
             calls: Cell::new((index as u64) << 48),
             spare: RefCell::default(),
@@ -161,7 +164,12 @@ impl Worker {
                 let _ = answer.send(self.views());
             }
             Message::Metrics(answer) => {
-                let _ = answer.send(self.counters.borrow().snapshot());
+                let snapshot = self.counters.borrow().snapshot();
+                let records = self.records.borrow();
+                let _ = answer.send(match records.as_ref() {
+                    Some(ring) => snapshot.with_records(ring),
+                    None => snapshot,
+                });
             }
             Message::Explain(id, answer) => {
                 let records = self.records.borrow();
@@ -182,16 +190,17 @@ impl Worker {
         let now = self.clock.now();
         let before = self.local();
         let services = snapshot.services.iter().zip(&snapshot.config.services).map(|(base, service)| {
+            let settings = service.policy.per_worker(self.common.workers as u32);
             let kept = before.services.iter().find(|cell| cell.name == base.name);
             let cell = kept.map_or_else(
                 || {
                     let seed = self.common.seed.derive(&base.name);
-                    let core = Service::new(&service.policy, base.permits.clone(), seed, now);
+                    let core = Service::new(&settings, base.permits.clone(), seed, now);
                     Rc::new(ServiceCell::new(Arc::clone(&base.name), Arc::clone(&self.common.names), core))
                 },
                 Rc::clone,
             );
-            cell.core().configure(now, &service.policy);
+            cell.core().configure(now, &settings);
             cell.configure_pools();
             if let mainstay_config::Endpoints::Fixed(endpoints) = &service.endpoints {
                 cell.update(now, endpoints);

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainstay_core::Duration;
-use mainstay_policy::{FleetEvent, ServiceEvent};
+use mainstay_policy::{BreakerEvent, Cause, FleetEvent, Recovery, ServiceEvent};
 
 use super::{Peer, ServiceCell, Worker, to_std};
 use crate::clock::unix_time;
 
-/// While calls wait for permits.
+/// While calls wait for permits, or the workers have news for each other.
 const BUSY: Duration = Duration::from_millis(5);
 /// Otherwise.
 const QUIET: Duration = Duration::from_millis(100);
@@ -37,11 +37,12 @@ impl Worker {
                 slow = now + QUIET;
                 self.tick_slowly(&local.services);
             }
+            let mut told = false;
             for cell in &local.services {
-                tell_peers(cell, &peers).await;
+                told |= tell_peers(cell, &peers).await;
             }
             drop(local);
-            tokio::time::sleep(to_std(if waiting || !peers.is_empty() { BUSY } else { QUIET })).await;
+            tokio::time::sleep(to_std(if waiting || told { BUSY } else { QUIET })).await;
         }
     }
 
@@ -64,8 +65,8 @@ impl Worker {
             let event = cell.core().poll_event();
             match event {
                 None => return,
-                Some(ServiceEvent::Breaker(event)) => {
-                    tracing::info!(service = %cell.name, from = ?event.from, to = ?event.to, why = ?event.why, "breaker");
+                Some(ServiceEvent::Breaker(BreakerEvent { from, to, why, .. })) => {
+                    tracing::warn!(service = %cell.name, ?from, ?to, ?why, "the breaker changed its state");
                 }
                 Some(ServiceEvent::Fleet(event)) => self.tell_fleet_event(cell, &event),
             }
@@ -73,24 +74,65 @@ impl Worker {
     }
 
     fn tell_fleet_event(&self, cell: &ServiceCell, event: &FleetEvent) {
-        if let FleetEvent::Ejected { endpoint, cause, .. } = event {
-            self.counters.borrow_mut().ejection(cell.key_of(*endpoint), *cause);
+        if is_told_to_all(event) && !self.is_first {
+            return;
         }
-        tracing::info!(service = %cell.name, event = ?event, "endpoint");
+        let service = &*cell.name;
+        match event {
+            FleetEvent::Ejected { endpoint, address, cause, .. } => {
+                self.counters.borrow_mut().ejection(cell.key_of(*endpoint), *cause);
+                tracing::warn!(service, endpoint = %address, %cause, "an endpoint is ejected");
+            }
+            FleetEvent::Probing { address, .. } => {
+                tracing::info!(service, endpoint = %address, "an ejected endpoint is probed");
+            }
+            FleetEvent::Restored { address, by, .. } => {
+                tracing::info!(service, endpoint = %address, by = by.as_str(), "an endpoint is back");
+            }
+            FleetEvent::CheckFailed { address, failure, .. } => {
+                tracing::warn!(service, endpoint = %address, %failure, "an active check failed");
+            }
+            FleetEvent::CheckPassed { address, .. } => {
+                tracing::info!(service, endpoint = %address, "an active check passed");
+            }
+            FleetEvent::Draining { address, .. } => {
+                tracing::info!(service, endpoint = %address, "an endpoint is drained");
+            }
+            FleetEvent::Panic { on: true } => {
+                tracing::warn!(service, "too few endpoints are usable: health and ejection are ignored");
+            }
+            FleetEvent::Panic { on: false } => {
+                tracing::info!(service, "enough endpoints are usable again");
+            }
+        }
     }
 }
 
-/// Tells the other workers what this one has learned about a service since the last time.
-async fn tell_peers(cell: &ServiceCell, peers: &[Peer]) {
+/// Whether every worker learns it alike: checks, an operator's orders, and what time brings.
+fn is_told_to_all(event: &FleetEvent) -> bool {
+    match event {
+        FleetEvent::Ejected { cause, .. } => matches!(cause, Cause::Check(_) | Cause::Operator),
+        FleetEvent::Restored { by, .. } => !matches!(by, Recovery::Probe),
+        FleetEvent::Probing { .. }
+        | FleetEvent::CheckFailed { .. }
+        | FleetEvent::CheckPassed { .. }
+        | FleetEvent::Draining { .. }
+        | FleetEvent::Panic { .. } => true,
+    }
+}
+
+/// Tells the other workers what this one has learned about a service since the last time; whether that was anything.
+async fn tell_peers(cell: &ServiceCell, peers: &[Peer]) -> bool {
     if peers.is_empty() {
-        return;
+        return false;
     }
     let delta = cell.core().take_delta();
     if delta.is_empty() {
-        return;
+        return false;
     }
     let delta = Arc::new(delta);
     for peer in peers {
         peer.tell(&cell.name, &delta).await;
     }
+    true
 }

@@ -659,7 +659,8 @@ fn a_route_may_have_a_rule_of_its_own_for_retries() {
         covers_body: false,
         limited: false,
     };
-    let mut call = Call::new(CallId(1), facts, Record::default()).with_retry(Arc::new(None));
+    let mut call = Call::new(CallId(1), facts, Record::default());
+    call.set_retry(Arc::new(None));
     call.handle_input(&mut stage.service, stage.now, Input::Begin);
     assert!(matches!(call.poll_output(), Some(Output::Attempt(_))));
     let head = AnswerFacts { status: 503, retry_after: None, retries_used: false };

@@ -140,7 +140,7 @@ pub(crate) const fn no_retry_index(why: NoRetry) -> usize {
 }
 
 /// Refusals by index; a failed last attempt is one, whatever the failure, since attempts tell which.
-pub(crate) const REFUSALS: [(&str, &str); 8] = [
+pub(crate) const REFUSALS: [(&str, &str); 9] = [
     ("deadline_passed", "client"),
     ("rate_limited", "client"),
     ("breaker_open", "us"),
@@ -149,6 +149,7 @@ pub(crate) const REFUSALS: [(&str, &str); 8] = [
     ("no_endpoint", "upstream"),
     ("deadline", "upstream"),
     ("failed", "upstream"),
+    ("slow_request", "client"),
 ];
 
 pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
@@ -161,6 +162,7 @@ pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
         Refusal::NoEndpoint => 5,
         Refusal::Deadline => 6,
         Refusal::Failed(_) => 7,
+        Refusal::SlowRequest => 8,
     }
 }
 
@@ -186,14 +188,10 @@ pub enum ShedReason {
     QueueFull,
     /// It waited too long in the queue.
     QueueTimeout,
-    /// The memory for kept bodies was used up.
-    Buffers,
-    /// There were too many connections.
-    Connections,
 }
 
 /// Reasons for shedding, by index.
-pub(crate) const SHED: [&str; 4] = ["queue_full", "queue_timeout", "buffers", "connections"];
+pub(crate) const SHED: [&str; 2] = ["queue_full", "queue_timeout"];
 
 impl ShedReason {
     /// The reason that a refusal is, if it is shedding.
@@ -249,6 +247,7 @@ mod tests {
             Refusal::QueueTimeout,
             Refusal::NoEndpoint,
             Refusal::Deadline,
+            Refusal::SlowRequest,
         ];
         for refusal in refusals {
             assert_eq!(REFUSALS[refusal_index(refusal)], (refusal.as_str(), refusal.origin().as_str()));
