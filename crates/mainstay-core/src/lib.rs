@@ -6,6 +6,7 @@
 mod class;
 mod id;
 pub mod math;
+mod number;
 mod seed;
 mod time;
 mod units;

@@ -187,7 +187,7 @@ impl FromStr for Duration {
         let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or(ParseDurationError)?;
         let (number, unit) = text.split_at(split);
         let (_, nanos) = UNITS.iter().find(|(name, _)| *name == unit).ok_or(ParseDurationError)?;
-        crate::units::scaled(number, *nanos).map(Self).ok_or(ParseDurationError)
+        crate::number::scaled(number, *nanos).map(Self).ok_or(ParseDurationError)
     }
 }
 

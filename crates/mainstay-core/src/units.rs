@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::number::scaled;
 use crate::time::Duration;
 
 /// A value lies outside what its type accepts.
@@ -33,24 +34,6 @@ impl fmt::Display for ParseUnitError {
 }
 
 impl std::error::Error for ParseUnitError {}
-
-/// Reads a plain decimal number (`12`, `1.5`) times `scale` exactly; `None` for signs, exponents and overflow.
-pub(crate) fn scaled(number: &str, scale: u64) -> Option<u64> {
-    let (whole, fraction) = match number.split_once('.') {
-        Some((_, "")) => return None,
-        Some(parts) => parts,
-        None => (number, ""),
-    };
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 12 {
-        return None;
-    }
-    let mut total = u128::from(whole.parse::<u64>().ok()?) * u128::from(scale);
-    if !fraction.is_empty() {
-        total += u128::from(fraction.parse::<u64>().ok()?) * u128::from(scale) / 10u128.pow(fraction.len() as u32);
-    }
-    u64::try_from(total).ok()
-}
 
 /// A share between nothing (0) and everything (1).
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
