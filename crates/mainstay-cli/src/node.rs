@@ -66,6 +66,11 @@ fn explained(error: &ConfigError) -> Trouble {
             print::note(problems.render(colour()));
             Trouble::silent(2)
         }
+        ConfigError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => Trouble::wrong(format!(
+            "there is no file {}: name your configuration, as in `mainstay run path/to/mainstay.toml`; `mainstay demo` \
+             needs none",
+            path.display()
+        )),
         ConfigError::Read { .. } => Trouble::wrong(chain(error)),
     }
 }

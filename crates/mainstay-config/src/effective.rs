@@ -7,6 +7,9 @@ use std::fmt::{self, Write};
 
 use serde_json::{Map, Value, json};
 
+/// Characters of a value that stand in a sentence about it; a longer one is found where it is set.
+const TOLD_MAX: usize = 60;
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -76,6 +79,26 @@ impl Effective {
             }
         }
         out
+    }
+
+    /// What `key` is set to and where, as `node.drain = "30s", default`; of a table, where something in it is set. `None`
+    /// for what is not listed.
+    #[must_use]
+    pub fn tell(&self, key: &str) -> Option<String> {
+        if let Some(setting) = self.settings().find(|setting| setting.path == key) {
+            let origin = OriginIn { file: &self.file, origin: &setting.origin };
+            return Some(match setting.value.as_deref().filter(|value| value.chars().count() <= TOLD_MAX) {
+                Some(value) => format!("{key} = {value}, {origin}"),
+                None => format!("{key}, {origin}"),
+            });
+        }
+        let within = |setting: &&Setting| setting.path.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        let mut origins = self.settings().filter(within).map(|setting| &setting.origin).peekable();
+        origins.peek()?;
+        Some(match origins.find(|origin| **origin != Origin::Default) {
+            Some(origin) => format!("{key}, {}", OriginIn { file: &self.file, origin }),
+            None => format!("{key}, default"),
+        })
     }
 
     /// As a list of objects with `path`, `value`, `origin` and `note`.

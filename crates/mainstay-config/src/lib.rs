@@ -13,6 +13,7 @@
 //! no number means "none"; no text panics.
 
 mod effective;
+mod hint;
 mod item;
 mod model;
 mod overlay;
@@ -110,7 +111,9 @@ fn read<T>(
     let sink = Sink::new(&source.text, &*source.secrets);
     let mut tree = raw::parse(&source.text).unwrap_or_else(|error| {
         let (start, end) = error.span;
-        sink.error(Some(&At::File(start, end)), "", Fault::new(error.message));
+        let line = source.text.get(..start).map_or(0, |before| before.matches('\n').count());
+        let help = hint::syntax(&error.message, source.text.lines().nth(line).unwrap_or_default());
+        sink.error(Some(&At::File(start, end)), "", Fault { help, ..Fault::new(error.message) });
         Tree { raw: Raw::Table(Vec::new()), at: At::Default }
     });
     // After an error of syntax nothing that the tree lacks is worth a word.

@@ -70,6 +70,12 @@ fn same_but_for_case(key: &str, level: &str) -> bool {
     key.bytes().map(fold).eq(level.bytes().map(fold))
 }
 
+/// Whether it is `{ env = … }` or `{ file = … }`, which is one value for all its brackets.
+fn is_source_of_secret(node: &Tree) -> bool {
+    let Raw::Table(entries) = &node.raw else { return false };
+    matches!(entries.as_slice(), [entry] if matches!(entry.key.as_str(), "env" | "file"))
+}
+
 type Same = fn(&str, &str) -> bool;
 
 fn lay(root: &mut Tree, levels: &[String], value: &Tree, sink: &Sink<'_>, same: Same) {
@@ -86,6 +92,7 @@ fn lay(root: &mut Tree, levels: &[String], value: &Tree, sink: &Sink<'_>, same: 
             && matches!(next.raw, Raw::Table(_))
             && !matches!(value.raw, Raw::Table(_))
             && value.text() != Some("off")
+            && !is_source_of_secret(next)
         {
             let whole = levels.join(".");
             let fault = Fault::new(format!("{whole} is a table, and its keys are set one by one"));

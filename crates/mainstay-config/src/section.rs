@@ -14,7 +14,7 @@ use crate::raw::{At, Entry, Raw, Tree, key_text};
 use crate::sink::{GroupId, Sink};
 use crate::source::SecretSource;
 use crate::suggest::nearest;
-use crate::value::{Fault, Read, Value, name_fault};
+use crate::value::{Fault, Read, Value, name_fault, no_list};
 
 /// What is said of a key of the contract that this version does not have.
 const LATER: &str = "inactive, not in this version";
@@ -123,8 +123,12 @@ impl<'a> Section<'a> {
         self.sink.error(Some(&entry.key_at), &self.path_of(key), fault);
     }
 
-    /// A secret, or `"off"`.
+    /// A secret, or `"off"`. A variable of the environment that sets the key holds the secret itself, because there it
+    /// is as safe as one that `{ env = … }` names.
     pub(crate) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        if let Some(secret) = self.secret_of_environment(key) {
+            return Some(secret);
+        }
         let node: Option<NodeValue> = self.get(key, "off");
         let node = node?.0;
         let source = match secret_source(&node) {
@@ -141,6 +145,18 @@ impl<'a> Section<'a> {
             Err(message) => self.fault(key, Fault::new(message)),
         }
         None
+    }
+
+    fn secret_of_environment(&mut self, key: &'static str) -> Option<Secret> {
+        let node = &self.given(key)?.node;
+        let (At::Environment(name), Raw::Word(text)) = (&node.at, &node.raw) else { return None };
+        if text.is_empty() || text == "off" {
+            return None;
+        }
+        let listed = Tree::word(&format!("{{ env = \"{name}\" }}"), &node.at);
+        self.list(key, Some(&listed), None);
+        self.asked.push(key);
+        Some(Secret::new(text.as_str()))
     }
 
     /// A table whose keys all have defaults: it is read whether it stands or not.
@@ -209,8 +225,12 @@ impl<'a> Section<'a> {
         self.asked.push(key);
         let Some(node) = self.given(key).map(|entry| &entry.node) else { return Vec::new() };
         let Raw::List(items) = &node.raw else {
-            let fault = Fault::wanted(format!("[[{key}]], with two brackets on each side,"), node);
-            self.sink.error(Some(&node.at), key, fault);
+            let fault = Fault::new(format!("there may be several of {key}, so it is a list of tables"));
+            self.sink.error(
+                Some(&node.at),
+                key,
+                fault.help(format!("write [[{key}]], with two brackets on each side")),
+            );
             return Vec::new();
         };
         items.iter().enumerate().map(|(number, item)| self.repeated_one(key, number, item, &mut read)).collect()
@@ -249,7 +269,7 @@ impl<'a> Section<'a> {
         };
         self.list(key, Some(&entry.node), None);
         let Raw::List(items) = &entry.node.raw else {
-            self.fault(key, Fault::wanted("a list, as in [\"…\"]", &entry.node));
+            self.fault(key, no_list(&entry.node));
             return Vec::new();
         };
         let path = self.path_of(key);

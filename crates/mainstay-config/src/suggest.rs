@@ -2,10 +2,18 @@
 
 /// The nearest of `known` to `word`, when it is near enough that a slip of the hand explains the difference: up to a
 /// third of the letters, and at least one.
-pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str> + Clone) -> Option<&'k str> {
     let allowed = (word.chars().count() / 3).max(1);
-    let distances = known.into_iter().map(|candidate| (distance(word, candidate), candidate));
-    distances.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+    let distances = known.clone().into_iter().map(|candidate| (distance(word, candidate), candidate));
+    let near = distances.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance);
+    near.map(|(_, known)| known).or_else(|| longer_or_shorter(word, known))
+}
+
+/// The one of `known` that `word` begins with, or that begins with `word`: `healthcheck` for `health`. Of several the
+/// longest; four letters at least, so that an `a` is no hint.
+fn longer_or_shorter<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let known = known.into_iter().filter(|known| known.len().min(word.len()) >= 4);
+    known.filter(|known| word.starts_with(known) || known.starts_with(word)).max_by_key(|known| known.len())
 }
 
 /// Letters to insert, delete, replace or swap with their neighbour to make `b` of `a` (the restricted form of
@@ -40,6 +48,8 @@ mod tests {
         }
         assert_eq!(nearest("timeout", known), None);
         assert_eq!(nearest("xyz", known), None);
+        assert_eq!(nearest("healthcheck", ["health", "hash_on"]), Some("health"));
+        assert_eq!(nearest("conc", ["concurrency"]), Some("concurrency"));
     }
 
     #[test]

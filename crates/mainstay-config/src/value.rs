@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use mainstay_core::{Bytes, Duration, Limit, Rate, Ratio};
 
+use crate::hint;
 use crate::model::{Cidr, Pattern, ValueMatch};
 use crate::raw::{At, Raw, Tree};
 
@@ -50,13 +51,19 @@ pub(crate) trait Value: Sized {
 /// Reads a text by its type's own parser, whose error says what it expects.
 fn parsed<T: FromStr<Err: fmt::Display>>(node: &Tree) -> Read<T> {
     let Some(text) = node.text() else { return Err(vec![missing_quotes::<T>(node)]) };
-    text.parse().map_err(|error: T::Err| vec![Fault::new(format!("{error}, found {}", node.describe()))])
+    text.parse().map_err(|error: T::Err| {
+        let fault = Fault::new(format!("{error}, found {}", node.describe()));
+        vec![Fault { help: hint::unit::<T>(text), ..fault }]
+    })
 }
 
 /// A number where a text is wanted is most often a number without its unit; the parser's own words tell which.
 fn missing_quotes<T: FromStr<Err: fmt::Display>>(node: &Tree) -> Fault {
     match "".parse::<T>() {
-        Err(expectation) => Fault::new(format!("{expectation}, found {}", node.describe())),
+        Err(expectation) => {
+            let help = if let Raw::Integer(number) = node.raw { hint::unit::<T>(&number.to_string()) } else { None };
+            Fault { help, ..Fault::new(format!("{expectation}, found {}", node.describe())) }
+        }
         Ok(_) => Fault::wanted("a text", node),
     }
 }
@@ -137,12 +144,7 @@ impl Value for SocketAddr {
     fn read(node: &Tree) -> Read<Self> {
         let fault = || Fault::wanted("an address and a port, as in \"127.0.0.1:8080\" or \"[::1]:8080\"", node);
         let text = node.text().ok_or_else(|| one(fault()))?;
-        text.parse().map_err(|_| {
-            one(match text.parse::<std::net::IpAddr>() {
-                Ok(_) => fault().help("the port is missing"),
-                Err(_) => fault(),
-            })
-        })
+        text.parse().map_err(|_| one(Fault { help: hint::address(text), ..fault() }))
     }
 }
 
@@ -250,7 +252,7 @@ impl<T: Value> Value for Option<T> {
             return Ok(None);
         }
         T::read(node).map(Some).map_err(|mut faults| {
-            faults.iter_mut().filter(|_| is_zero(node)).for_each(|fault| {
+            faults.iter_mut().filter(|_| is_zero(node) || says_none(node)).for_each(|fault| {
                 fault.help = Some("for not at all, write \"off\"".to_owned());
             });
             faults
@@ -265,12 +267,19 @@ impl<T: Value> Value for Limit<T> {
             return Ok(Self::Unlimited);
         }
         T::read(node).map(Self::At).map_err(|mut faults| {
-            faults.iter_mut().filter(|_| is_zero(node) || node.text() == Some("off")).for_each(|fault| {
-                fault.help = Some("for no ceiling, write \"unlimited\"".to_owned());
-            });
+            faults.iter_mut().filter(|_| is_zero(node) || says_none(node) || node.text() == Some("off")).for_each(
+                |fault| {
+                    fault.help = Some("for no ceiling, write \"unlimited\"".to_owned());
+                },
+            );
             faults
         })
     }
+}
+
+/// Whether it is another program's word for none.
+fn says_none(node: &Tree) -> bool {
+    matches!(node.raw, Raw::Bool(false)) || node.text().is_some_and(hint::means_none)
 }
 
 /// Whether it is a zero, with or without a unit.
@@ -332,11 +341,17 @@ impl Value for ValueMatch {
     }
 }
 
+/// What is wrong with a value that stands alone where a list is wanted.
+pub(crate) fn no_list(node: &Tree) -> Fault {
+    let fault = Fault::wanted("a list, as in [\"…\"]", node);
+    if matches!(node.raw, Raw::Table(_)) { fault } else { fault.help(format!("write [{}]", node.to_toml())) }
+}
+
 /// A list; what is wrong with one item does not hide what is wrong with the next.
 impl<T: Value> Value for Vec<T> {
     fn read(node: &Tree) -> Read<Self> {
         let Raw::List(items) = &node.raw else {
-            return Err(one(Fault::wanted("a list, as in [\"…\"]", node)));
+            return Err(one(no_list(node)));
         };
         let (mut values, mut faults) = (Vec::new(), Vec::new());
         for item in items {

@@ -118,7 +118,10 @@ impl Node {
             address
         });
         let watcher = tasks.spawn(watch_file(Arc::clone(&shared)));
-        tracing::info!(admin = %admin_address, ?probe, ?listeners, "the node is running");
+        for (listener, address) in &listeners {
+            tracing::info!(listener, %address, "listening");
+        }
+        tracing::info!(admin = %admin_address, probe = probe.map(tracing::field::display), "the node is running");
         Self { shared, admin: admin_address, probe, listeners, stop_admin, tasks, watcher }
     }
 

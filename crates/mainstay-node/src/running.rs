@@ -28,12 +28,15 @@ pub(crate) trait Running: Send + Sync + 'static {
     ) -> Soon<'a, Result<(), OrderRefused>>;
     /// Carries out an operator's word about a breaker.
     fn order_breaker<'a>(&'a self, service: &'a str, order: BreakerOrder) -> Soon<'a, Result<(), OrderRefused>>;
-    /// The effective configuration, secrets as `***`.
+    /// The effective configuration; a secret as the place where it is kept.
     fn configuration(&self) -> Value;
     /// Reads the configuration again.
     fn reload(&self) -> Soon<'_, Result<Value, ReloadRefused>>;
     /// What was decided about the request with this id; empty when it is not remembered.
     fn explain<'a>(&'a self, request_id: &'a str) -> Soon<'a, Vec<FoundRecord>>;
+    /// What `key` of the configuration is set to now and where; `route` is the label of the route that keys under `route.`
+    /// are meant for. `None` when that is not known.
+    fn setting(&self, key: &str, route: &str) -> Option<String>;
     /// All metrics as Prometheus text.
     fn metrics(&self) -> Soon<'_, String>;
     /// Whether the node takes traffic.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mainstay_config::{Config, Loaded};
+use mainstay_config::{Config, Loaded, PathMatch};
 use mainstay_core::Instant;
 use mainstay_gateway::{Gateway, OrderError};
 use mainstay_policy::{BreakerOrder, Order, ServiceView};
@@ -84,12 +84,19 @@ impl Shared {
         match &result {
             Ok(done) => {
                 self.succeeded.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(file = %self.file.path().display(), outcome = %done, "the configuration was reloaded");
+                let at_next_start = words(&done["at_next_start"]);
+                if at_next_start.is_empty() {
+                    tracing::info!(file = %self.file.path().display(), "the configuration was reloaded");
+                } else {
+                    tracing::warn!(
+                        at_next_start,
+                        "the configuration was reloaded; some of it counts from the next start"
+                    );
+                }
             }
             Err(refused) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                let file = self.file.path().display();
-                tracing::error!(%file, "the new configuration is not used, the old one stays: {}", refused.why);
+                tracing::error!("the new configuration is not used, the old one stays:\n{}", refused.why.trim_end());
             }
         }
         result
@@ -100,6 +107,9 @@ impl Shared {
         let reading = tokio::task::spawn_blocking(move || file.load()).await;
         let loaded = reading.map_err(|_| plainly("reading the file was cut short"))?.map_err(refused)?;
         self.gateway.reload(Arc::new(loaded.config.clone())).await.map_err(|error| plainly(chain(&error)))?;
+        if !loaded.warnings.is_empty() {
+            tracing::warn!("the new configuration can be used, but:\n{}", loaded.warnings.render(false).trim_end());
+        }
         let before = self.loaded();
         self.guard.change_token(loaded.config.admin.token.clone());
         let done = json!({
@@ -120,6 +130,11 @@ impl Shared {
             ready: self.ready(),
         }
     }
+}
+
+/// The texts of a list, side by side.
+fn words(list: &Value) -> String {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The keys that differ and that only a start takes on.
@@ -192,6 +207,14 @@ impl Running for Shared {
         Box::pin(async move { self.gateway.explain(request_id).await })
     }
 
+    fn setting(&self, key: &str, route: &str) -> Option<String> {
+        let loaded = self.loaded();
+        match key.strip_prefix("route.") {
+            Some(rest) => loaded.effective.tell(&format!("route[{}].{rest}", only_route(&loaded.config, route)?)),
+            None => loaded.effective.tell(key),
+        }
+    }
+
     fn metrics(&self) -> Soon<'_, String> {
         Box::pin(async move {
             let (counted, services) = (self.gateway.metrics().await, self.gateway.services().await);
@@ -206,6 +229,17 @@ impl Running for Shared {
     fn ready(&self) -> bool {
         !self.stopping.load(Ordering::Relaxed) && self.gateway.ready()
     }
+}
+
+/// The route with this label, where no other has the same.
+fn only_route(config: &Config, label: &str) -> Option<usize> {
+    let is_it = |path: &PathMatch| match path {
+        PathMatch::Prefix(path) | PathMatch::Exact(path) => path == label,
+        PathMatch::Pattern(pattern) => pattern.as_str() == label,
+    };
+    let mut found = config.routes.iter().enumerate().filter(|(_, route)| is_it(&route.path)).map(|(index, _)| index);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in a map_err")]

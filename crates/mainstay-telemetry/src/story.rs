@@ -1,8 +1,8 @@
 //! A request's record told in plain words: what `mainstay explain` prints.
 //!
 //! One line per decision: the time since the request's arrival, what was decided, and the configuration key that made
-//! it so. The words come from [`mainstay_policy::Decision`] alone, so the story cannot say more than was recorded. The
-//! same lines are the JSON of the admin API.
+//! it so, with what it is set to. The words come from [`mainstay_policy::Decision`] alone, so the story cannot say more
+//! than was recorded; the settings are those in force when it is told. The same lines are the JSON of the admin API.
 
 use std::fmt::{self, Write as _};
 
@@ -23,13 +23,14 @@ struct Told {
 }
 
 impl FoundRecord {
-    /// The record as a story, one line per decision.
+    /// The record as a story, one line per decision. `setting` tells of a key of the configuration what it is set to and
+    /// where, as `admin.address = "127.0.0.1:9900", mainstay.toml:2`; a key that it does not know stands alone.
     #[must_use]
-    pub fn story(&self) -> String {
-        let mut out = format!("request {}\n", printable(&self.request_id));
-        line(&mut out, Duration::ZERO, &self.arrival());
+    pub fn story(&self, setting: impl Fn(&str) -> Option<String>) -> String {
+        let mut out = format!("request {}, {} ago\n", printable(&self.request_id), Short(self.age));
+        line(&mut out, Duration::ZERO, &self.arrival(), &setting);
         for entry in &self.entries {
-            line(&mut out, entry.after, &self.tell(entry));
+            line(&mut out, entry.after, &self.tell(entry), &setting);
         }
         if self.dropped > 0 {
             // Writing into memory does not fail.
@@ -38,9 +39,9 @@ impl FoundRecord {
         out
     }
 
-    /// The record as a JSON object.
+    /// The record as a JSON object; `setting` as for [`Self::story`].
     #[must_use]
-    pub fn to_json(&self) -> String {
+    pub fn to_json(&self, setting: impl Fn(&str) -> Option<String>) -> String {
         let mut out = Vec::with_capacity(1024);
         out.push(b'{');
         for (name, text) in [
@@ -66,7 +67,7 @@ impl FoundRecord {
         );
         separated(&mut out, &self.endpoints, |out, endpoint| push_string(out, endpoint.as_bytes()));
         out.extend_from_slice(b"],\"decisions\":[");
-        separated(&mut out, &self.entries, |out, entry| decision_json(out, entry.after, &self.tell(entry)));
+        separated(&mut out, &self.entries, |out, entry| decision_json(out, entry.after, &self.tell(entry), &setting));
         push_display(&mut out, format_args!("],\"decisions_dropped\":{}}}", self.dropped));
         // Everything that was pushed is UTF-8.
         String::from_utf8_lossy(&out).into_owned()
@@ -110,7 +111,14 @@ impl FoundRecord {
             Decision::Head { attempt, status } => {
                 told("head", format!("attempt {}: an answer with status {status}", ordinal(attempt)), None)
             }
-            Decision::Failed { attempt, failure, certainty } => self.failed(attempt, failure, certainty),
+            Decision::Failed { attempt, failure, certainty } => {
+                self.failed(attempt, failure, certainty, entry.after >= self.allowed)
+            }
+            Decision::Cancelled { attempt, certainty } => told(
+                "cancelled",
+                format!("attempt {} was given up; {}", ordinal(attempt), left_behind(certainty)),
+                None,
+            ),
             Decision::Backoff { pause } => told(
                 "backoff",
                 format!("another attempt follows after a pause of {}", Short(pause)),
@@ -131,7 +139,11 @@ impl FoundRecord {
 
     fn breaker_refused(&self, forced: bool) -> Told {
         if forced {
-            return told("breaker_refused", "refused: the breaker was forced open by an operator", None);
+            let text = format!(
+                "refused: an operator forced the breaker open; `mainstay breaker {} auto` lets it judge by itself again",
+                self.service
+            );
+            return told("breaker_refused", text, None);
         }
         told("breaker_refused", "refused: the breaker of the service is open", self.key("breaker"))
     }
@@ -154,7 +166,7 @@ impl FoundRecord {
             AttemptReason::Resend => ": tried elsewhere at once; nothing was sent, so it is outside the budget",
         });
         let mut key = match why {
-            AttemptReason::First => None,
+            AttemptReason::First => self.key("balance"),
             AttemptReason::Retry => self.key("retry.budget"),
             AttemptReason::Resend => self.key("retry.attempts"),
         };
@@ -177,13 +189,13 @@ impl FoundRecord {
         }
     }
 
-    fn failed(&self, attempt: u8, failure: Failure, certainty: Certainty) -> Told {
-        let left_behind = match certainty {
-            Certainty::NotSent => "nothing was sent",
-            Certainty::Unknown => "it may have been applied",
-            Certainty::Applied => "the instance acted on it",
-        };
-        let text = format!("attempt {} failed: {}; {left_behind}", ordinal(attempt), Cause(failure));
+    fn failed(&self, attempt: u8, failure: Failure, certainty: Certainty, too_late: bool) -> Told {
+        if failure == Failure::Timeout && too_late {
+            // What ran out was the call's time and not the attempt's.
+            let text = format!("attempt {}: no head of an answer before the call's deadline", ordinal(attempt));
+            return told("failed", format!("{text}; {}", left_behind(certainty)), Some("route.timeout".to_owned()));
+        }
+        let text = format!("attempt {} failed: {}; {}", ordinal(attempt), Cause(failure), left_behind(certainty));
         told("failed", text, self.failure_key(failure))
     }
 
@@ -240,7 +252,9 @@ impl FoundRecord {
             Refusal::RateLimited => ("over a rate limit", Some("route.rate_limit".to_owned())),
             Refusal::SlowRequest => ("the rest of its body did not come", Some("route.timeout".to_owned())),
             Refusal::BreakerOpen => ("the breaker is open", self.key("breaker")),
-            Refusal::QueueFull => ("as many calls wait as may", self.key("bulkhead.queue")),
+            Refusal::QueueFull => {
+                ("no permit is free, and as many calls wait for one as may", self.key("bulkhead.queue"))
+            }
             Refusal::QueueTimeout => ("it waited as long as it may", self.key("bulkhead.queue_timeout")),
             Refusal::NoEndpoint => ("no endpoint can be used", self.key("endpoints")),
             Refusal::Deadline => ("its deadline passed", Some("route.timeout".to_owned())),
@@ -260,24 +274,37 @@ fn told(event: &'static str, text: impl Into<String>, key: Option<String>) -> To
     Told { event, text: text.into(), key }
 }
 
+fn left_behind(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::NotSent => "nothing was sent",
+        Certainty::Unknown => "it may have been applied",
+        Certainty::Applied => "the instance acted on it",
+    }
+}
+
 fn ordinal(attempt: u8) -> u32 {
     u32::from(attempt) + 1
 }
 
-fn line(out: &mut String, after: Duration, told: &Told) {
+fn line(out: &mut String, after: Duration, told: &Told, setting: &impl Fn(&str) -> Option<String>) {
     let tenths = after.as_nanos() / 100_000;
     let time = format!("{}.{} ms", tenths / 10, tenths % 10);
-    let key = told.key.as_ref().map(|key| format!("  [{key}]")).unwrap_or_default();
+    let bracket = |key: &String| format!("  [{}]", setting(key).as_ref().unwrap_or(key));
+    let key = told.key.as_ref().map(bracket).unwrap_or_default();
     // Writing into memory does not fail.
     let _ = writeln!(out, "{time:>12}  {}{key}", told.text);
 }
 
-fn decision_json(out: &mut Vec<u8>, after: Duration, told: &Told) {
+fn decision_json(out: &mut Vec<u8>, after: Duration, told: &Told, setting: &impl Fn(&str) -> Option<String>) {
     push_display(out, format_args!("{{\"after_ms\":{},\"event\":\"{}\",\"text\":", Millis(after), told.event));
     push_string(out, told.text.as_bytes());
     if let Some(key) = &told.key {
         out.extend_from_slice(b",\"because\":");
         push_string(out, key.as_bytes());
+        if let Some(setting) = setting(key) {
+            out.extend_from_slice(b",\"setting\":");
+            push_string(out, setting.as_bytes());
+        }
     }
     out.push(b'}');
 }
@@ -385,23 +412,46 @@ mod tests {
     #[test]
     fn a_hanging_instance_and_the_way_around_it_read_as_a_story() {
         expect![[r#"
-            request r-1
+            request r-1, 3 s ago
                   0.0 ms  arrived: GET /cart/7 on route /cart, service shop, deadline in 15 s  [route.timeout]
-                  0.0 ms  attempt 1 to 127.0.0.1:9101
+                  0.0 ms  attempt 1 to 127.0.0.1:9101  [service.shop.balance]
                 250.1 ms  attempt 1 failed: no connection within the connect timeout; nothing was sent  [service.shop.timeout.connect]
                 250.1 ms  attempt 2 to 127.0.0.1:9102: tried elsewhere at once; nothing was sent, so it is outside the budget  [service.shop.retry.attempts]
                 262.4 ms  attempt 2: an answer with status 200
                 262.5 ms  ended: answered whole with status 200
         "#]]
-        .assert_eq(&moved_on().story());
+        .assert_eq(&moved_on().story(|_| None));
+    }
+
+    fn in_force(key: &str) -> Option<String> {
+        key.ends_with(".connect").then(|| format!("{key} = \"250ms\", m.toml:7"))
+    }
+
+    #[test]
+    fn a_key_is_told_with_what_it_is_set_to_and_where() {
+        let story = moved_on().story(in_force);
+        assert!(story.contains("[service.shop.timeout.connect = \"250ms\", m.toml:7]"), "{story}");
+        assert!(story.contains("[service.shop.balance]"), "{story}");
+    }
+
+    #[test]
+    fn an_attempt_that_had_all_the_time_of_its_call_is_not_blamed_on_the_attempts_own() {
+        let mut late = record(&[
+            (40, attempt(0, AttemptReason::First)),
+            (300_900, Decision::Failed { attempt: 0, failure: Failure::Timeout, certainty: Certainty::Unknown }),
+        ]);
+        assert!(late.story(|_| None).contains("[service.shop.timeout.attempt]"));
+        late.allowed = Duration::from_millis(300);
+        let story = late.story(|_| None);
+        assert!(story.contains("before the call's deadline; it may have been applied  [route.timeout]"), "{story}");
     }
 
     #[test]
     fn the_same_story_as_json() {
         let mut short = moved_on();
         short.entries.truncate(2);
-        expect![[r#"{"request_id":"r-1","route":"/cart","service":"shop","method":"GET","path":"/cart/7","path_cut":false,"age_ms":3000.000,"duration_ms":262.500,"deadline_ms":15000.000,"endpoints":["127.0.0.1:9101","127.0.0.1:9102"],"decisions":[{"after_ms":0.040,"event":"attempt","text":"attempt 1 to 127.0.0.1:9101"},{"after_ms":250.100,"event":"failed","text":"attempt 1 failed: no connection within the connect timeout; nothing was sent","because":"service.shop.timeout.connect"}],"decisions_dropped":0}"#]]
-        .assert_eq(&short.to_json());
+        expect![[r#"{"request_id":"r-1","route":"/cart","service":"shop","method":"GET","path":"/cart/7","path_cut":false,"age_ms":3000.000,"duration_ms":262.500,"deadline_ms":15000.000,"endpoints":["127.0.0.1:9101","127.0.0.1:9102"],"decisions":[{"after_ms":0.040,"event":"attempt","text":"attempt 1 to 127.0.0.1:9101","because":"service.shop.balance"},{"after_ms":250.100,"event":"failed","text":"attempt 1 failed: no connection within the connect timeout; nothing was sent","because":"service.shop.timeout.connect","setting":"service.shop.timeout.connect = \"250ms\", m.toml:7"}],"decisions_dropped":0}"#]]
+        .assert_eq(&short.to_json(in_force));
     }
 
     #[test]
@@ -412,7 +462,7 @@ mod tests {
             (5_000, Decision::NoRetry { why: NoRetry::NotIdempotent }),
             (5_000, Decision::Ended(End::Refused(Refusal::Failed(Failure::Reset)))),
         ])
-        .story();
+        .story(|_| None);
         assert!(story.contains("it may have been applied"), "{story}");
         assert!(story.contains("[service.shop.retry.idempotent_only]"), "{story}");
         assert!(story.contains("ended without an answer: the connection broke"), "{story}");
@@ -422,7 +472,7 @@ mod tests {
     fn a_request_id_cannot_play_with_the_terminal() {
         let mut sly = record(&[]);
         sly.request_id = "\u{1b}[2Jx\nfake".to_owned();
-        let story = sly.story();
+        let story = sly.story(|_| None);
         assert!(!story.contains('\u{1b}'));
         assert_eq!(story.lines().count(), 2);
     }

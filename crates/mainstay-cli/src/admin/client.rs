@@ -78,6 +78,11 @@ impl Client {
 /// A node's refusal: what is wrong, and how to mend it.
 fn refused(answer: &Answer, text: &str) -> Trouble {
     let problem: Value = serde_json::from_str(text).unwrap_or_default();
+    if answer.status == 401 {
+        return Trouble::failed(
+            "the token is missing or wrong: give the node's admin.token in MAINSTAY_ADMIN__TOKEN or with --token",
+        );
+    }
     match (problem["detail"].as_str(), problem["mend"].as_str()) {
         (Some(detail), Some(mend)) => Trouble::failed(format!("{detail}: {mend}")),
         (Some(detail), None) => Trouble::failed(detail),
@@ -127,5 +132,7 @@ mod tests {
         let told = refused(&answer, r#"{"detail":"there is no service \"x\"","mend":"name one of: shop"}"#);
         assert_eq!(told.to_string(), "there is no service \"x\": name one of: shop");
         assert_eq!(refused(&answer, "").to_string(), "the node answered with status 404");
+        let answer = Answer { status: 401, ..answer };
+        assert!(refused(&answer, "{}").to_string().contains("MAINSTAY_ADMIN__TOKEN"), "not in the words of HTTP");
     }
 }

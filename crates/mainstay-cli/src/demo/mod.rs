@@ -31,6 +31,12 @@ use watch::Watch;
 struct Now {
     title: String,
     why: String,
+    /// Which phase of how many.
+    place: (usize, usize),
+    /// When the next one begins, and what it is.
+    next: Option<(tokio::time::Instant, String)>,
+    /// The processes of the instances, for whoever wants to break one by hand.
+    pids: Vec<u32>,
 }
 
 /// A value that one task writes and another shows.
@@ -103,6 +109,7 @@ async fn interrupted() -> Outcome<Trouble> {
 
 async fn play_once(args: &DemoArgs, stage: &mut Stage) -> Outcome {
     print::note(stage.introduction());
+    print::note(format_args!("one round takes {:.0} s", Script::new(args.phase).lasts().as_secs_f64()));
     let watch = Watch::start(stage)?;
     let load = Load::start(args, stage);
     let script = Script::new(args.phase);
@@ -111,7 +118,7 @@ async fn play_once(args: &DemoArgs, stage: &mut Stage) -> Outcome {
         interrupted = interrupted() => return Err(interrupted?),
     };
     let tally = load.end().await?;
-    let summary = summary::Summary::new(played, &tally, &read(&watch.seen), stage);
+    let summary = summary::Summary::new(played, &tally, &read(&watch.seen), stage, args.rate);
     if args.json {
         print::json(&summary.to_json())?;
     } else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::stage::Stage;
 use super::{Now, Shared, change};
@@ -82,28 +82,42 @@ impl Script {
         Self { phases: phases.collect() }
     }
 
+    /// How long a round lasts.
+    pub(super) fn lasts(&self) -> Duration {
+        self.phases.iter().map(|phase| phase.lasts).sum()
+    }
+
     /// Plays round after round.
     pub(super) async fn play_for_ever(&self, stage: &mut Stage, now: &Shared<Now>) -> Outcome {
-        loop {
-            for phase in &self.phases {
-                change(now, |now| *now = Now { title: phase.title.to_owned(), why: phase.why.to_owned() });
-                phase.begin(stage).await?;
-                sleep(phase.lasts).await;
-            }
+        let count = self.phases.len();
+        for (number, phase) in self.phases.iter().enumerate().cycle() {
+            phase.begin(stage).await?;
+            let next = self.phases[(number + 1) % count].title.to_owned();
+            let moment = Now {
+                title: phase.title.to_owned(),
+                why: phase.why.to_owned(),
+                place: (number + 1, count),
+                next: Some((Instant::now() + phase.lasts, next)),
+                pids: stage.pids(),
+            };
+            change(now, |now| *now = moment);
+            sleep(phase.lasts).await;
         }
+        Ok(())
     }
 }
 
 impl Phase {
-    /// Does to the stage what the phase begins with.
+    /// Does to the stage what the phase begins with. What ended by a hand of somebody else's since is started again.
     pub(super) async fn begin(&self, stage: &mut Stage) -> Outcome {
+        stage.revive().await?;
         match self.act {
-            Act::Nothing => Ok(()),
+            // Every phase begins with all instances there.
+            Act::Nothing | Act::Restart(_) => Ok(()),
             Act::Kill(number) => {
                 stage.kill(number);
                 Ok(())
             }
-            Act::Restart(number) => stage.restart(number),
             Act::Hang(number) => stage.signal(number, Signal::STOP),
             Act::GoOn(number) => stage.signal(number, Signal::CONT),
             Act::Fail(number) => stage.fault(number, &json!({ "kind": "errors", "status": 503 })).await,
@@ -136,8 +150,7 @@ mod tests {
 
     #[test]
     fn a_round_lasts_about_half_a_minute() {
-        let round: Duration =
-            Script::new(mainstay_core::Duration::from_secs(4)).phases.iter().map(|phase| phase.lasts).sum();
+        let round = Script::new(mainstay_core::Duration::from_secs(4)).lasts();
         assert_eq!(round, Duration::from_secs(26));
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -22,6 +22,11 @@ pub(super) const INSTANCES: usize = 4;
 const USUAL_PORT: u16 = 8080;
 /// Where it is steered, likewise.
 const USUAL_ADMIN_PORT: u16 = 9900;
+/// What the directory of a demo is called: this, the process and something of luck.
+const DIRECTORY: &str = "mainstay-demo-";
+/// What lies in it.
+const CONFIGURATION: &str = "mainstay.toml";
+const LOG: &str = "node.log";
 /// How long a process may take to listen.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -72,7 +77,9 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts everything and waits until it answers.
     pub(super) async fn set(port: Option<u16>) -> Outcome<Self> {
-        let dir = TempDir::with_prefix("mainstay-demo-").map_err(while_doing("making a directory"))?;
+        sweep(&std::env::temp_dir());
+        let dir = TempDir::with_prefix(format!("{DIRECTORY}{}-", std::process::id()))
+            .map_err(while_doing("making a directory"))?;
         let web = SocketAddr::from((Ipv4Addr::LOCALHOST, port.map_or_else(|| free_port(USUAL_PORT), Ok)?));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(USUAL_ADMIN_PORT)?));
         let mut instances: Vec<Instance> = Vec::new();
@@ -83,11 +90,11 @@ impl Stage {
         for instance in &mut instances {
             wait_for(&mut instance.process, instance.address, "/health").await.map_err(while_doing("an instance"))?;
         }
-        let file = dir.path().join("mainstay.toml");
+        let file = dir.path().join(CONFIGURATION);
         let addresses: Vec<SocketAddr> = instances.iter().map(|instance| instance.address).collect();
         std::fs::write(&file, configuration(web, admin, &addresses))
             .map_err(while_doing("writing the configuration"))?;
-        let node = start_node(&file, &dir.path().join("node.log"))?;
+        let node = start_node(&file, &dir.path().join(LOG))?;
         let mut stage = Self { instances, node, web, admin, dir };
         let ready = wait_for(&mut stage.node, admin, "/health/ready").await;
         ready.map_err(|why| stage.node_failed(&why))?;
@@ -95,8 +102,8 @@ impl Stage {
     }
 
     fn node_failed(&self, why: &Trouble) -> Trouble {
-        let log = std::fs::read_to_string(self.dir.path().join("node.log")).unwrap_or_default();
-        Trouble::failed(format!("the gateway does not come up: {why}\n{log}"))
+        let log = std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default();
+        Trouble::failed(format!("the gateway is not there: {why}\n{log}"))
     }
 
     /// Where to ask.
@@ -111,7 +118,7 @@ impl Stage {
 
     /// The configuration that is played with.
     pub(super) fn file(&self) -> PathBuf {
-        self.dir.path().join("mainstay.toml")
+        self.dir.path().join(CONFIGURATION)
     }
 
     /// The addresses of the instances.
@@ -122,8 +129,7 @@ impl Stage {
     /// What a person needs to look at it from another window.
     pub(super) fn introduction(&self) -> String {
         format!(
-            "four instances behind a gateway; try it: curl http://{}/\nsteer it: mainstay endpoints --admin {}\n\
-             configuration: {}",
+            "try it   curl -i http://{}/\nlook in  mainstay endpoints --admin {}\nread     {}",
             self.web,
             self.admin,
             self.file().display()
@@ -135,11 +141,27 @@ impl Stage {
         self.instances[number - 1].process.kill();
     }
 
-    /// Starts an instance again where it was.
-    pub(super) fn restart(&mut self, number: usize) -> Outcome {
-        let instance = &mut self.instances[number - 1];
-        instance.process = start_instance(number, instance.address)?;
+    /// Starts again, each where it was, the instances that have ended.
+    ///
+    /// # Errors
+    /// One does not come up, or the gateway has ended, without which there is nothing to show.
+    pub(super) async fn revive(&mut self) -> Outcome {
+        if self.node.has_ended() {
+            return Err(self.node_failed(&Trouble::failed("it has ended")));
+        }
+        for (number, instance) in (1..).zip(&mut self.instances) {
+            if instance.process.has_ended() {
+                instance.process = start_instance(number, instance.address)?;
+                let up = wait_for(&mut instance.process, instance.address, "/health").await;
+                up.map_err(while_doing("an instance"))?;
+            }
+        }
         Ok(())
+    }
+
+    /// The processes of the instances.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.instances.iter().map(|instance| instance.process.0.id()).collect()
     }
 
     /// Sends a signal to an instance.
@@ -165,6 +187,22 @@ impl Stage {
     /// Takes the fault of an instance away.
     pub(super) async fn mend(&self, number: usize) -> Outcome {
         self.fault(number, &json!({ "kind": "off" })).await
+    }
+}
+
+/// Takes away the directories of demos that were killed and could not do it themselves. Nothing but the two files that a
+/// demo writes is ever removed.
+fn sweep(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(DIRECTORY)?.split('-').next()?.parse::<i32>().ok());
+        let Some(owner) = owner.and_then(Pid::from_raw) else { continue };
+        if test_kill_process(owner) == Err(rustix::io::Errno::SRCH) {
+            // What belongs to somebody else stays.
+            let _ = std::fs::remove_file(entry.path().join(CONFIGURATION));
+            let _ = std::fs::remove_file(entry.path().join(LOG));
+            let _ = std::fs::remove_dir(entry.path());
+        }
     }
 }
 
@@ -229,4 +267,29 @@ fn configuration(web: SocketAddr, admin: SocketAddr, instances: &[SocketAddr]) -
          [service.shop.timeout]\nconnect = \"250ms\"\nattempt = \"600ms\"\n",
         endpoints.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_of_a_killed_demo_goes_and_no_other() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut ended = Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let make = |name: String, file: &str| {
+            let path = parent.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::write(path.join(file), "").unwrap();
+            path
+        };
+        let killed = make(format!("{DIRECTORY}{}-a", ended.id()), LOG);
+        let not_ours = make(format!("{DIRECTORY}{}-b", ended.id()), "letters");
+        let running = make(format!("{DIRECTORY}{}-c", std::process::id()), LOG);
+        let other = make("mainstay-demo-notes".to_owned(), LOG);
+        sweep(parent.path());
+        assert!(!killed.exists());
+        assert!(not_ours.join("letters").exists() && running.join(LOG).exists() && other.join(LOG).exists());
+    }
 }

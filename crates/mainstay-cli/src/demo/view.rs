@@ -8,7 +8,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, Wrap};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::stage::{INSTANCES, Stage};
 use super::watch::{Endpoint, Seen, Watch};
@@ -114,76 +114,96 @@ fn wants_to_leave() -> std::io::Result<bool> {
     Ok(false)
 }
 
+/// A terminal of this many rows and more shows the callers' past at length.
+const TALL: u16 = 32;
+/// A terminal of this many columns and more shows addresses besides process ids.
+const WIDE: u16 = 100;
+
 fn draw(frame: &mut Frame<'_>, picture: &Picture, introduction: &str, names: &[String]) {
+    let tall = frame.area().height >= TALL;
     let rows = [
         Constraint::Length(4),
-        Constraint::Length(4),
+        Constraint::Length(5),
         Constraint::Length(INSTANCES as u16 + 3),
-        Constraint::Length(10),
+        Constraint::Length(if tall { 10 } else { 4 }),
         Constraint::Min(3),
     ];
     let [head, now, endpoints, callers, changes] = Layout::vertical(rows).areas(frame.area());
-    frame.render_widget(Paragraph::new(format!("{introduction}\nleave: q or Ctrl-C")), head);
+    frame.render_widget(Paragraph::new(format!("{introduction}\nleave    q or Ctrl-C")), head);
     draw_now(frame, now, &picture.now);
-    draw_endpoints(frame, endpoints, &picture.seen, names);
-    draw_callers(frame, callers, picture);
+    draw_endpoints(frame, endpoints, picture, names);
+    draw_callers(frame, callers, picture, tall);
     draw_changes(frame, changes, &picture.seen);
 }
 
 fn draw_now(frame: &mut Frame<'_>, area: Rect, now: &Now) {
     let title = Line::styled(now.title.as_str(), Style::new().add_modifier(Modifier::BOLD));
     let text = Text::from(vec![title, Line::raw(now.why.as_str())]);
-    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }).block(Block::bordered().title(" now ")), area);
+    let (number, count) = now.place;
+    let mut block = Block::bordered().title(format!(" what happens now: {number} of {count} "));
+    if let Some((at, next)) = &now.next {
+        let left = at.saturating_duration_since(Instant::now()).as_secs_f64().ceil();
+        block = block.title(Line::raw(format!(" in {left:.0} s: {next} ")).right_aligned());
+    }
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }).block(block), area);
 }
 
-fn draw_endpoints(frame: &mut Frame<'_>, area: Rect, seen: &Seen, names: &[String]) {
-    let rows = seen.endpoints.iter().map(|endpoint| row(endpoint, names));
-    let widths = [
-        Constraint::Length(9),
-        Constraint::Length(16),
-        Constraint::Length(9),
-        Constraint::Length(10),
-        Constraint::Length(11),
-        Constraint::Min(20),
-    ];
-    let head = Row::new(["INSTANCE", "ADDRESS", "STATE", "IN FLIGHT", "LATENCY", "WHY"]);
-    let title = format!(" endpoints: {:.0} retries, {:.0} ejections so far ", seen.retries, seen.ejections);
+fn draw_endpoints(frame: &mut Frame<'_>, area: Rect, picture: &Picture, names: &[String]) {
+    let wide = area.width >= WIDE;
+    let address = if wide { 16 } else { 0 };
+    let widths = [8, 8, address, 8, 4, 8].map(Constraint::Length).into_iter().chain([Constraint::Min(20)]);
+    let head = Row::new(["INSTANCE", "PROCESS", "ADDRESS", "STATE", "BUSY", "LATENCY", "WHY IT IS NOT READY"]);
+    let seen = &picture.seen;
+    let rows = seen.endpoints.iter().map(|endpoint| row(endpoint, names, &picture.now.pids));
+    let title =
+        format!(" {:.0} retries, {:.0} ejections so far; kill -9 a process and see ", seen.retries, seen.ejections);
     frame.render_widget(Table::new(rows, widths).header(head).block(Block::bordered().title(title)), area);
 }
 
 /// The state's word tells everything; its colour only helps the eye.
-fn row<'a>(endpoint: &'a Endpoint, names: &[String]) -> Row<'a> {
-    let number = names.iter().position(|name| *name == endpoint.address).map_or(0, |place| place + 1);
+fn row<'a>(endpoint: &'a Endpoint, names: &[String], pids: &[u32]) -> Row<'a> {
+    let place = names.iter().position(|name| *name == endpoint.address);
     let colour = match endpoint.state.as_str() {
         "ready" => Color::Green,
         "ejected" => Color::Red,
         _ => Color::Yellow,
     };
     Row::new([
-        Cell::from(number.to_string()),
+        Cell::from(place.map_or_else(|| "?".to_owned(), |place| (place + 1).to_string())),
+        Cell::from(place.and_then(|place| pids.get(place)).map_or_else(String::new, u32::to_string)),
         Cell::from(endpoint.address.as_str()),
         Cell::from(endpoint.state.as_str()).style(Style::new().fg(colour)),
         Cell::from(endpoint.in_flight.to_string()),
-        Cell::from(endpoint.latency_ms.map_or("-".to_owned(), |latency| format!("{latency:.1} ms"))),
+        Cell::from(endpoint.latency_ms.map_or("-".to_owned(), |latency| format!("{latency:.0} ms"))),
         Cell::from(endpoint.why.as_str()),
     ])
 }
 
-fn draw_callers(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
+fn draw_callers(frame: &mut Frame<'_>, area: Rect, picture: &Picture, tall: bool) {
     let block = Block::bordered().title(format!(" callers: {} good, {} bad so far ", picture.good, picture.bad));
     let inside = block.inner(area);
     frame.render_widget(block, area);
-    let lines = [Constraint::Length(2), Constraint::Length(3), Constraint::Length(3)];
-    let [figures, good, slow] = Layout::vertical(lines).areas(inside);
     let last = picture.seconds.last().copied().unwrap_or_default();
     let text = format!(
-        "last second: {} good, {} bad, p50 {:.0} ms, p99 {:.0} ms\ngood calls a second (above), p99 (below); each column is a second",
+        "last second: {} good, {} bad, p50 {:.0} ms, p99 {:.0} ms",
         last.good, last.bad, last.p50_ms, last.p99_ms
     );
-    frame.render_widget(Paragraph::new(text), figures);
     let of = |figure: fn(&Second) -> u64| picture.seconds.iter().map(figure).collect::<Vec<_>>();
-    bars(frame, good, &of(|second| second.good), Color::Green);
-    bars(frame, slow, &of(|second| second.p99_ms as u64), Color::Yellow);
+    let (good, slow) = (of(|second| second.good), of(|second| second.p99_ms as u64));
+    if tall {
+        let lines = [1, 1, 3, 3].map(Constraint::Length);
+        let [figures, legend, above, below] = Layout::vertical(lines).areas(inside);
+        frame.render_widget(Paragraph::new(text), figures);
+        frame.render_widget(Paragraph::new("good calls (above) and p99 (below), a column a second"), legend);
+        bars(frame, above, &good, Color::Green);
+        bars(frame, below, &slow, Color::Yellow);
+    } else {
+        let [figures, past] = Layout::vertical([1, 1].map(Constraint::Length)).areas(inside);
+        frame.render_widget(Paragraph::new(text), figures);
+        let [legend, past] = Layout::horizontal([Constraint::Length(25), Constraint::Min(1)]).areas(past);
+        frame.render_widget(Paragraph::new("good calls every second: "), legend);
+        bars(frame, past, &good, Color::Green);
+    }
 }
 
 /// The newest that fit.
@@ -196,7 +216,7 @@ fn draw_changes(frame: &mut Frame<'_>, area: Rect, seen: &Seen) {
     let room = usize::from(area.height.saturating_sub(2));
     let lines =
         seen.changes.iter().skip(seen.changes.len().saturating_sub(room)).map(|change| Line::raw(change.as_str()));
-    let block = Block::bordered().title(" what was decided ");
+    let block = Block::bordered().title(" what the gateway decided ");
     frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()).block(block), area);
 }
 
@@ -210,13 +230,20 @@ mod tests {
         let endpoint = Endpoint {
             address: "127.0.0.1:9102".to_owned(),
             state: "ejected".to_owned(),
-            why: "refused".to_owned(),
+            why: "its checks fail: refused".to_owned(),
             in_flight: 0,
             latency_ms: Some(10.0),
         };
         let mut seen = Seen { endpoints: vec![endpoint], ..Seen::default() };
         seen.changes.push_back("3.0 s  instance 2: ready → ejected".to_owned());
-        let now = Now { title: "instance 2 is killed".to_owned(), why: "tried elsewhere".to_owned() };
+        let next = Some((Instant::now(), "instance 2 is back".to_owned()));
+        let now = Now {
+            title: "instance 2 is killed".to_owned(),
+            why: "tried elsewhere".to_owned(),
+            place: (2, 9),
+            next,
+            pids: vec![4242, 4343],
+        };
         let picture = Picture { now, seen, seconds: vec![Second::default(); 300], good: 100, bad: 0 };
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         let names = ["127.0.0.1:9101".to_owned(), "127.0.0.1:9102".to_owned()];
@@ -227,7 +254,16 @@ mod tests {
     #[test]
     fn the_picture_says_what_happens_and_what_was_decided() {
         let text = drawn(110, 40);
-        for part in ["curl http://", "instance 2 is killed", "ejected", "refused", "100 good, 0 bad", "ready → ejected"]
+        let parts = ["curl http://", "instance 2 is killed", "2 of 9", "instance 2 is back", "4343", "127.0.0.1:9102"];
+        for part in parts.into_iter().chain(["ejected", "refused", "100 good, 0 bad", "ready → ejected"]) {
+            assert!(text.contains(part), "{part} is missing:\n{text}");
+        }
+    }
+
+    #[test]
+    fn on_a_small_terminal_the_reason_of_an_ejection_is_not_cut_off() {
+        let text = drawn(80, 24);
+        for part in ["2 of 9", "4343", "its checks fail: refused", "q or Ctrl-C", "ready → ejected", "100 good, 0 bad"]
         {
             assert!(text.contains(part), "{part} is missing:\n{text}");
         }

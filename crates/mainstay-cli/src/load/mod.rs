@@ -18,7 +18,7 @@ use std::time::Duration;
 use mainstay_core::Rate;
 
 pub(crate) use drive::{Stop, run};
-pub(crate) use report::{Count, Second, Tally, locked};
+pub(crate) use report::{Count, Second, Since, Tally, locked};
 pub(crate) use schedule::Schedule;
 
 use crate::args::{Arrivals, LoadArgs};

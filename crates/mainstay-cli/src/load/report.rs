@@ -133,6 +133,17 @@ impl Second {
     }
 }
 
+/// What came of a load between two moments.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Since {
+    /// How much.
+    pub(crate) count: Count,
+    /// 99 of 100 were answered within this many milliseconds.
+    pub(crate) p99_ms: f64,
+    /// All were.
+    pub(crate) worst_ms: f64,
+}
+
 /// Everything that came of a load, so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Tally {
@@ -201,15 +212,15 @@ impl Tally {
         Count { requests: self.gets.requests + self.posts.requests, good: self.gets.good + self.posts.good }
     }
 
-    /// What has come since `earlier`, which was taken of the same load: how much, and its 99th percentile in
-    /// milliseconds.
-    pub(crate) fn since(&self, earlier: &Self) -> (Count, f64) {
+    /// What has come since `earlier`, which was taken of the same load.
+    pub(crate) fn since(&self, earlier: &Self) -> Since {
         let (now, then) = (self.count(), earlier.count());
         let mut latency = self.latency.clone();
         // Both have the same bounds, and every count has only grown.
         let _ = latency.subtract(&earlier.latency);
         let count = Count { requests: now.requests - then.requests, good: now.good - then.good };
-        (count, latency.value_at_quantile(0.99) as f64 / 1e3)
+        let at = |quantile| latency.value_at_quantile(quantile) as f64 / 1e3;
+        Since { count, p99_ms: at(0.99), worst_ms: at(1.0) }
     }
 
     /// The seconds since the beginning.

@@ -14,7 +14,13 @@ impl Value for HostMatch {
         };
         found.ok_or_else(|| {
             let fault = Fault::wanted("a host's name without a port, as in \"shop.example\" or \"*.example\"", node);
-            vec![if text == "*" { fault.help("for every host, leave host away") } else { fault }]
+            let without_port =
+                text.rsplit_once(':').and_then(|(host, port)| port.parse::<u16>().ok().and(host_name(host)));
+            vec![match without_port {
+                _ if text == "*" => fault.help("for every host, leave host away"),
+                Some(host) => fault.help(format!("write {host:?}")),
+                None => fault,
+            }]
         })
     }
 }
@@ -48,7 +54,12 @@ impl Value for PathMatch {
 pub(super) fn canonical(path: &str) -> Read<String> {
     match path_fault(path) {
         None => Ok(path.to_owned()),
-        Some(why) => Err(vec![Fault::new(format!("{path:?} is a path that no request has: {why}"))]),
+        Some(why) => {
+            let fault = Fault::new(format!("{path:?} is a path that no request has: {why}"));
+            let rooted =
+                Some(format!("/{path}")).filter(|rooted| !path.starts_with('/') && path_fault(rooted).is_none());
+            Err(vec![Fault { help: rooted.map(|rooted| format!("write {rooted:?}")), ..fault }])
+        }
     }
 }
 

@@ -94,6 +94,40 @@ fn a_secret_is_fetched_and_never_shown() {
 }
 
 #[test]
+fn a_variable_that_sets_a_secret_holds_the_secret_itself_and_a_flag_does_not() {
+    let environment = [("MAINSTAY_ADMIN__ADDRESS", "0.0.0.0:9900"), ("MAINSTAY_ADMIN__TOKEN", "tr0ub4dor")];
+    for before in ["", "[admin]\ntoken = { env = \"TOKEN\" }\n"] {
+        let loaded = load_with(&format!("{LEAST}{before}"), &environment, &[]).unwrap();
+        assert_eq!(loaded.config.admin.token.as_ref().unwrap().expose(), "tr0ub4dor");
+        let everything = format!("{loaded:?} {} {}", loaded.effective.to_text(), loaded.effective.to_json());
+        assert!(everything.contains("token = { env = \"MAINSTAY_ADMIN__TOKEN\" }"), "{everything}");
+        assert!(!everything.contains("tr0ub4dor"));
+    }
+    let token =
+        |value| load_with(LEAST, &[("MAINSTAY_ADMIN__TOKEN", value)], &[]).map(|loaded| loaded.config.admin.token);
+    assert_eq!(token("off"), Ok(None));
+    assert_eq!(token("{ env = \"TOKEN\" }").unwrap().unwrap().expose(), "s3cret");
+    assert!(token("").is_err(), "an empty token would open the API to everybody");
+    // What a flag says stands in the list of processes.
+    let text = load_with(LEAST, &[], &[("admin.token", "tr0ub4dor")]).unwrap_err().to_string();
+    assert!(text.contains("expected where the secret is") && !text.contains("tr0ub4dor"), "{text}");
+}
+
+#[test]
+fn a_key_is_told_with_its_value_and_its_place_and_a_table_with_its_place() {
+    let text = format!("{LEAST}[service.shop.retry]\nattempts = 2\n");
+    let effective = load_with(&text, &[("MAINSTAY_NODE__DRAIN", "5s")], &[]).unwrap().effective;
+    let line = text.lines().position(|line| line.starts_with("attempts")).unwrap() + 1;
+    let told = |key: &str| effective.tell(key).unwrap();
+    assert_eq!(told("service.shop.retry.attempts"), format!("service.shop.retry.attempts = 2, mainstay.toml:{line}"));
+    assert_eq!(told("service.shop.timeout.attempt"), "service.shop.timeout.attempt = \"5s\", default");
+    assert_eq!(told("node.drain"), "node.drain = \"5s\", environment MAINSTAY_NODE__DRAIN");
+    assert_eq!(told("service.shop.retry"), format!("service.shop.retry, mainstay.toml:{line}"));
+    assert_eq!(told("service.shop.retry.budget"), "service.shop.retry.budget, default");
+    assert_eq!(effective.tell("service.shop.ret"), None);
+}
+
+#[test]
 fn the_effective_configuration_loads_to_the_same() {
     let flags = [("route.1.service", "lite"), ("service.lite.endpoints", "[\"127.0.0.1:9103\"]")];
     let first = load_with(super::contract::BASE, &[], &flags).unwrap();

@@ -126,10 +126,10 @@ fn a_request_that_cannot_be_read_is_answered_and_the_connection_closes() {
         Connection: close
         content-type: application/problem+json
         cache-control: no-store
-        proxy-status: mainstay; error=http_request_error; details="bare-lf"
+        proxy-status: mainstay; error=http_request_error; details="bare_lf"
         date: now
 
-        {"type":"about:blank","title":"Bad Request","status":400,"detail":"The request is malformed.","reason":"bare-lf"}
+        {"type":"about:blank","title":"Bad Request","status":400,"detail":"The request is malformed.","reason":"bare_lf"}
     "#]].assert_eq(&String::from_utf8(out).unwrap().replace('\r', ""));
     assert!(machine.must_close());
 }

@@ -56,7 +56,8 @@ pub(super) async fn order_endpoint(
     let (ordered, to) = (Arc::clone(&node), service_name.clone());
     match whole(async move { ordered.order_endpoint(&to, socket, order).await }).await? {
         Ok(()) => {
-            tracing::info!(service = service_name, endpoint = address, ?order, "an operator gave an order");
+            let order = order_word(order);
+            tracing::info!(service = service_name, endpoint = address, order, "an operator gave an order");
             service(State(node), Path(service_name)).await
         }
         Err(_) => Err(unknown(&node, &service_name, &address).await),
@@ -68,7 +69,8 @@ pub(super) async fn order_breaker(State(node): State<Node>, Path(name): Path<Str
     let (ordered, to) = (Arc::clone(&node), name.clone());
     match whole(async move { ordered.order_breaker(&to, order).await }).await? {
         Ok(()) => {
-            tracing::info!(service = name, ?order, "an operator gave an order to a breaker");
+            let order = breaker_word(order);
+            tracing::info!(service = name, order, "an operator gave an order to a breaker");
             service(State(node), Path(name)).await
         }
         Err(OrderRefused::NoService | OrderRefused::NoEndpoint) => {
@@ -96,6 +98,22 @@ fn endpoint_order(body: &[u8]) -> Result<Order, Problem> {
         "draining" => Ok(Order::Draining),
         "ejected" => Ok(Order::Ejected),
         other => Err(Problem::bad_body(format!("there is no state \"{other}\""), EXAMPLE)),
+    }
+}
+
+const fn order_word(order: Order) -> &'static str {
+    match order {
+        Order::Ready => "ready",
+        Order::Draining => "draining",
+        Order::Ejected => "ejected",
+    }
+}
+
+const fn breaker_word(order: BreakerOrder) -> &'static str {
+    match order {
+        BreakerOrder::Auto => "auto",
+        BreakerOrder::Open => "open",
+        BreakerOrder::Closed => "closed",
     }
 }
 
@@ -154,14 +172,15 @@ pub(super) async fn request(
             StatusCode::NOT_FOUND,
             "no_request",
             "no request with this id is remembered",
-            "look soon after the request; explain.keep and explain.memory say how long it is kept",
+            "look soon after the request, because explain.keep and explain.memory say how long it is kept; a request that \
+             reached no service stands in the access log alone",
         ));
     }
     if wants_text(&form, &headers) {
-        let stories: Vec<_> = found.iter().map(mainstay_telemetry::FoundRecord::story).collect();
+        let stories: Vec<_> = found.iter().map(|record| record.story(|key| node.setting(key, &record.route))).collect();
         return Ok(stories.join("\n").into_response());
     }
-    let records: Vec<_> = found.iter().map(mainstay_telemetry::FoundRecord::to_json).collect();
+    let records: Vec<_> = found.iter().map(|record| record.to_json(|key| node.setting(key, &record.route))).collect();
     let body = format!("{{\"records\":[{}]}}", records.join(","));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

@@ -96,7 +96,7 @@ fn node() -> Value {
     json!({
         "/v1/config": { "get": {
             "operationId": "getConfiguration",
-            "summary": "The effective configuration: every value and where it came from; secrets as ***.",
+            "summary": "The effective configuration: every value and where it came from; a secret as the place where it is kept.",
             "responses": { "200": answer("The configuration.", &json!({ "type": "object" })), "default": problem() },
         } },
         "/v1/reload": { "post": {
@@ -253,6 +253,7 @@ fn record_schema() -> Value {
                     "event": text("What was decided, in one word."),
                     "text": text("The same as a sentence."),
                     "because": text("The key of the configuration behind it."),
+                    "setting": text("What that key is set to now, and where."),
                 },
             } },
             "decisions_dropped": whole("Decisions that found no room."),

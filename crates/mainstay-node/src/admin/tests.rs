@@ -55,7 +55,7 @@ impl Running for StandIn {
     }
 
     fn configuration(&self) -> Value {
-        json!({ "admin": { "token": "***" } })
+        json!({ "admin": { "token": { "env": "TOKEN" } } })
     }
 
     fn reload(&self) -> Soon<'_, Result<Value, ReloadRefused>> {
@@ -68,6 +68,10 @@ impl Running for StandIn {
 
     fn explain<'a>(&'a self, request_id: &'a str) -> Soon<'a, Vec<FoundRecord>> {
         Box::pin(async move { if request_id == "r/1" { vec![record()] } else { Vec::new() } })
+    }
+
+    fn setting(&self, key: &str, route: &str) -> Option<String> {
+        (key == "route.timeout").then(|| format!("timeout of {route} = \"15s\", mainstay.toml:7"))
     }
 
     fn metrics(&self) -> Soon<'_, String> {
@@ -173,7 +177,7 @@ async fn an_operator_sees_why_an_endpoint_is_out() {
     let endpoint = &body["services"][0]["endpoints"][0];
     assert_eq!(endpoint["state"], "ejected");
     assert_eq!(endpoint["cause"], "consecutive_failures");
-    assert!(endpoint["why"].as_str().unwrap().ends_with("the last with refused"));
+    assert!(endpoint["why"].as_str().unwrap().ends_with("the last: refused"));
     assert_eq!(endpoint["until_ms"], 2000);
     assert_eq!(endpoint["latency_ms"], 1.5);
     assert_eq!(body["services"][0]["concurrency_limit"], "unlimited");
@@ -226,7 +230,8 @@ async fn a_request_is_explained_as_json_and_as_a_story() {
     let (_, story) = get(api.admin, "/v1/requests/r%2F1?format=text").await;
     assert!(story.as_str().unwrap().contains("ended: answered whole"), "{story}");
     let (_, head, text) = ask(api.admin, "GET", "/v1/requests/r%2F1", "accept: text/plain\r\n", "").await;
-    assert!(text.starts_with("request r/1\n") && head.contains("text/plain"));
+    assert!(text.starts_with("request r/1, 1 s ago\n") && head.contains("text/plain"));
+    assert!(text.contains("[timeout of / = \"15s\", mainstay.toml:7]"), "what a key is set to stands with it: {text}");
     assert_eq!(get(api.admin, "/v1/requests/unknown").await.0, 404);
 }
 
@@ -336,6 +341,6 @@ fn the_views_have_the_members_that_are_described() {
     let service = serde_json::to_value(views::Service::of("shop", &shop(now), now)).unwrap();
     assert_eq!(members(&service), schema("Service"));
     assert_eq!(members(&service["endpoints"][0]), schema("Endpoint"));
-    let record: Value = serde_json::from_str(&record().to_json()).unwrap();
+    let record: Value = serde_json::from_str(&record().to_json(|_| None)).unwrap();
     assert_eq!(members(&record), schema("Record"));
 }

@@ -2,7 +2,7 @@
 //!
 //! Instants mean nothing outside the process, so they are given as milliseconds from now.
 
-use mainstay_core::{Duration, Failure, Instant, Limit};
+use mainstay_core::{Duration, Instant, Limit};
 use mainstay_policy::{BreakerState, Cause, CheckResult, EndpointState, EndpointView, ServiceView};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -115,18 +115,21 @@ impl Breaker {
 
 impl Endpoint {
     fn of(view: &EndpointView, now: Instant) -> Self {
+        // What it was before it was drained counts again when it is restored, and does not say why it is out now.
         let draining = view.state == EndpointState::Draining;
+        let cause = view.cause.filter(|_| !draining);
         Self {
             address: view.address.to_string(),
             state: view.state.as_str(),
-            why: view.cause.map(why).or_else(|| draining.then(|| "an operator drains it".to_owned())),
-            cause: view.cause.map(cause_word).or_else(|| draining.then_some("operator")),
+            why: cause.map(why).or_else(|| draining.then(|| "an operator drains it".to_owned())),
+            cause: cause.map(Cause::as_str).or_else(|| draining.then_some("operator")),
             until_ms: view.until.map(|until| until.since(now).as_millis()),
             weight: view.weight,
             zone: view.zone.to_string(),
             backup: view.backup,
             in_flight: view.in_flight,
-            latency_ms: view.latency.map(millis),
+            // Before the first answer the average holds nothing but what a failure weighs.
+            latency_ms: view.latency.filter(|_| view.successes > 0).map(millis),
             successes: view.successes,
             failures: view.failures,
             ejections: view.ejections,
@@ -150,32 +153,18 @@ fn millis(length: Duration) -> f64 {
     (length.as_nanos() / 1000) as f64 / 1000.0
 }
 
-const fn cause_word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Check(_) => "check",
-        Cause::ConsecutiveFailures(_) => "consecutive_failures",
-        Cause::FailureRate { .. } => "failure_rate",
-        Cause::Probe(_) => "probe",
-        Cause::Operator => "operator",
-    }
-}
-
+/// In the log's words, but for an operator's, whose order is told by what it made of the endpoint.
 fn why(cause: Cause) -> String {
-    let last = |failure: Failure| failure.to_string();
     match cause {
-        Cause::Check(failure) => format!("active checks failed, the last with {}", last(failure)),
-        Cause::ConsecutiveFailures(failure) => {
-            format!("as many calls in a row failed as are allowed, the last with {}", last(failure))
-        }
-        Cause::FailureRate { failed, calls } => format!("{failed} of {calls} calls failed"),
-        Cause::Probe(failure) => format!("the probe after an ejection failed with {}", last(failure)),
         Cause::Operator => "an operator ejected it".to_owned(),
+        other => other.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mainstay_core::Failure;
 
     #[test]
     fn an_open_breaker_says_why_and_for_how_long() {
@@ -190,9 +179,43 @@ mod tests {
         assert_eq!(forced.get("until_ms"), None);
     }
 
+    fn endpoint(state: EndpointState, cause: Option<Cause>) -> EndpointView {
+        EndpointView {
+            id: mainstay_core::EndpointId { slot: 0, generation: 0 },
+            address: ([127, 0, 0, 1], 9101).into(),
+            weight: 1,
+            zone: "".into(),
+            backup: false,
+            state,
+            cause,
+            until: None,
+            in_flight: 0,
+            latency: Some(Duration::from_secs(3)),
+            successes: 0,
+            failures: 2,
+            ejections: 0,
+            last_check: None,
+        }
+    }
+
+    #[test]
+    fn a_drained_endpoint_is_drained_and_not_ejected_whatever_went_before() {
+        for cause in [None, Some(Cause::Operator), Some(Cause::Check(Failure::Refused))] {
+            let told = Endpoint::of(&endpoint(EndpointState::Draining, cause), Instant::ORIGIN);
+            assert_eq!((told.why.as_deref(), told.cause), (Some("an operator drains it"), Some("operator")));
+        }
+        let told = Endpoint::of(&endpoint(EndpointState::Ejected, Some(Cause::Operator)), Instant::ORIGIN);
+        assert_eq!(told.why.as_deref(), Some("an operator ejected it"));
+    }
+
+    #[test]
+    fn an_endpoint_that_never_answered_has_no_latency() {
+        assert_eq!(Endpoint::of(&endpoint(EndpointState::Ready, None), Instant::ORIGIN).latency_ms, None);
+    }
+
     #[test]
     fn a_cause_is_told_in_words() {
-        assert_eq!(why(Cause::FailureRate { failed: 12, calls: 20 }), "12 of 20 calls failed");
-        assert_eq!(why(Cause::Check(Failure::Status(503))), "active checks failed, the last with status 503");
+        assert_eq!(why(Cause::Check(Failure::Status(503))), "its checks fail: status 503");
+        assert_eq!(why(Cause::Operator), "an operator ejected it");
     }
 }
