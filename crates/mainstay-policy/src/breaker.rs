@@ -18,6 +18,8 @@
 
 use std::collections::VecDeque;
 
+mod words;
+
 use mainstay_core::{Duration, Instant, Ratio};
 
 use crate::{BreakerSettings, window::Window};

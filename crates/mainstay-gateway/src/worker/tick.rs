@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use mainstay_core::Duration;
-use mainstay_policy::{BreakerEvent, Cause, FleetEvent, Recovery, ServiceEvent};
+use mainstay_policy::{BreakerCause, BreakerEvent, Cause, FleetEvent, Recovery, ServiceEvent};
 
 use super::{Peer, ServiceCell, Worker, to_std};
 use crate::clock::unix_time;
@@ -66,7 +66,10 @@ impl Worker {
             match event {
                 None => return,
                 Some(ServiceEvent::Breaker(BreakerEvent { from, to, why, .. })) => {
-                    tracing::warn!(service = %cell.name, ?from, ?to, ?why, "the breaker changed its state");
+                    // An order reaches every worker; what was counted is each worker's own.
+                    if self.is_first || why != BreakerCause::Ordered {
+                        tracing::warn!(service = %cell.name, %from, %to, %why, "the breaker changed its state");
+                    }
                 }
                 Some(ServiceEvent::Fleet(event)) => self.tell_fleet_event(cell, &event),
             }
