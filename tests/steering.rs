@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
-use crate::support::{Instance, Load, Node, alone, eventually, http, mainstay};
+use crate::support::{Instance, Load, Node, alone, eventually, http, mainstay, pass};
 
 fn reloads(node: &Node) -> f64 {
     node.metrics().sum("mainstay_config_reloads_total", &[])
@@ -13,25 +13,33 @@ fn reloads(node: &Node) -> f64 {
 #[test]
 fn ten_thousand_requests_pass_while_the_configuration_is_reloaded_twenty_times() {
     let _stage = alone();
+    // 64 callers and 40 ms make at least 6 s of 10,000 requests: the reloads are among them, not behind.
     let instances: Vec<Instance> =
-        (0..2).map(|_| Instance::with(&["--service-time", "2ms", "--concurrency", "64"])).collect();
+        (0..2).map(|_| Instance::with(&["--service-time", "40ms", "--concurrency", "64"])).collect();
     let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
     let node = Node::start(&addresses, "");
     let mut load =
         Load::start(node.web, &["--closed", "64", "--requests", "10000", "--duration", "60s", "--deadline", "10s"]);
-    let mut while_loaded = 0;
+    let answered = || node.metrics().sum("mainstay_attempts_total", &[("result", "success")]);
+    eventually("the first answers", || (answered() > 64.0).then_some(()));
     for number in 0..20 {
         let before = reloads(&node);
         node.write(&addresses, &format!("[service.shop.timeout]\nattempt = \"{}ms\"\n", 4000 + number));
         node.signal(Signal::HUP);
         eventually("a reload", || (reloads(&node) > before).then_some(()));
-        while_loaded += u32::from(load.is_running());
+        pass(0.1);
     }
+    assert!(load.is_running(), "the load had ended before the last reload");
     let report = load.end();
     assert_eq!(report.requests(), 10_000);
     report.all_good();
-    assert!(while_loaded > 0, "the load had ended before the first reload");
+    let connections = node.metrics().sum("mainstay_connections_accepted_total", &[("listener", "web")]);
+    assert_eq!(connections, 64.0, "every caller kept its connection through all reloads");
     assert_eq!(node.metrics().sum("mainstay_config_reloads_total", &[("result", "failure")]), 0.0);
+    // No counter began anew, and nothing was tried twice.
+    eventually("every request to be counted", || (answered() == 10_000.0).then_some(()));
+    let reached: usize = instances.iter().map(|instance| instance.reached().len()).sum();
+    assert_eq!(reached, 10_000, "each request came to an instance once");
 }
 
 #[test]
@@ -43,12 +51,23 @@ fn a_hundred_endpoints_are_drained_and_restored_one_after_the_other_under_load()
     let endpoints: Vec<SocketAddr> = (1..=100).map(|host| SocketAddr::from(([127, 0, 0, host], port))).collect();
     let node = Node::start(&endpoints, "");
     let mut load = Load::start(node.web, &["--rate", "300/s", "--duration", "14s"]);
+    let mut drained = 0;
     for endpoint in &endpoints {
         steer(&node, endpoint, "draining");
+        drained += state_of(&node, endpoint, "draining");
         steer(&node, endpoint, "ready");
+        drained -= state_of(&node, endpoint, "draining");
     }
+    assert_eq!(drained, 100, "each endpoint was drained and was not any more");
     assert!(load.is_running(), "the load ended before the last endpoint was restored");
     load.end().all_good();
+}
+
+/// 1 when every worker has the endpoint in this state.
+fn state_of(node: &Node, endpoint: &SocketAddr, state: &str) -> i32 {
+    let labels = [("endpoint", endpoint.to_string()), ("state", state.to_owned())];
+    let labels = labels.each_ref().map(|(name, value)| (*name, value.as_str()));
+    i32::from(node.metrics().sum("mainstay_endpoint_state", &labels) > 0.0)
 }
 
 #[track_caller]

@@ -19,11 +19,6 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// An instance with the default service time on a free port.
-    pub(crate) fn start() -> Self {
-        Self::with(&[])
-    }
-
     /// An instance with these arguments on a free port.
     pub(crate) fn with(arguments: &[&str]) -> Self {
         Self::on("127.0.0.1:0", arguments)
@@ -66,8 +61,12 @@ impl Instance {
 
     /// Every request that reached it, as `(id, method, path)`, in the order of their coming.
     pub(crate) fn reached(&self) -> Vec<(String, String, String)> {
-        let text = std::fs::read_to_string(self.dir.path().join("log")).unwrap();
-        text.lines().map(reached).collect()
+        self.log().lines().map(reached).collect()
+    }
+
+    /// The file in which it wrote what reached it.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 }
 

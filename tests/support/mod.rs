@@ -1,5 +1,6 @@
 //! The stage of a story: processes, ports, requests, figures.
 
+pub(crate) mod books;
 pub(crate) mod http;
 mod instance;
 mod load;

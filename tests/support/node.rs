@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
-use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{Metrics, Process, eventually, free_address, http, mainstay};
@@ -84,19 +83,6 @@ impl Node {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-    }
-
-    /// The requests in its access log, once there are at least so many of those that carry an id with `prefix`.
-    #[track_caller]
-    pub(crate) fn access_log(&self, prefix: &str, at_least: u64) -> Vec<Value> {
-        eventually("the access log", || {
-            let text = self.output();
-            let lines = text.lines().filter(|line| line.contains("\"kind\":\"access\""));
-            let parsed = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let ours: Vec<Value> =
-                parsed.filter(|line| line["request_id"].as_str().is_some_and(|id| id.starts_with(prefix))).collect();
-            (ours.len() as u64 >= at_least).then_some(ours)
-        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Every developer habit as `cargo xtask …`: what a change must pass, and how fast the gateway is beside its peers.
+//! Every developer habit as `cargo xtask …`: what a change must pass, how fast the gateway is beside its peers, and what
+//! it holds while an instance breaks.
 //!
 //! The README and `.ci/run` call this, so that people and machines do the same.
 
@@ -6,10 +7,11 @@
 
 mod bench;
 mod ci;
+mod faults;
 mod process;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +32,8 @@ enum Habit {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Break one of four instances under load, at full scale, and account for every attempt
+    Faults(faults::FaultsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().habit {
         Habit::Ci => ci::run(),
         Habit::Bench { what: Bench::Gateway(args) } => bench::gateway(&args),
+        Habit::Faults(args) => faults::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,6 +55,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The binary in release mode: what is slow to build here is what users run.
+fn release() -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    process::run(Command::new(cargo).args(["build", "--release", "-p", "mainstay-cli"]).current_dir(root()))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release").join("mainstay"))
 }
 
 /// The workspace's root.

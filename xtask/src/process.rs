@@ -68,6 +68,17 @@ impl Running {
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).ok_or("a process without a number")?;
+        kill_process(pid, signal).map_err(|error| format!("a signal: {error}"))
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub(crate) fn kill(&mut self) -> Result<(), String> {
+        self.0.kill().and_then(|()| self.0.wait()).map_err(|error| format!("killing: {error}")).map(|_| ())
+    }
 }
 
 impl Drop for Running {

@@ -479,11 +479,18 @@ impl Call {
     /// The request did not come in time, so nobody could answer it.
     fn tired_of_caller(&mut self, service: &mut Service, now: Instant) {
         let Some(running) = self.running else { return };
-        self.output(Output::Cancel { attempt: running.attempt });
+        self.cancel(now, running);
         service.fleet.report(now, running.choice, Report::Nothing);
         self.release(service, now, true);
         self.settle(service, now, CallOutcome::Nothing);
         self.refuse(now, Refusal::SlowRequest, None);
+    }
+
+    /// Nobody waits for the attempt any more, and how it would have ended is not known.
+    fn cancel(&mut self, now: Instant, running: Running) {
+        let Running { attempt, .. } = running;
+        self.record.push(now, Decision::Cancelled { attempt, certainty: running.certainty() });
+        self.output(Output::Cancel { attempt });
     }
 
     fn body_moved(&mut self, service: &mut Service, now: Instant) {
@@ -663,7 +670,7 @@ impl Call {
             Stage::Queued { .. } => service.bulkhead.leave(self.id),
             Stage::Attempting => {
                 if let Some(running) = self.running {
-                    self.output(Output::Cancel { attempt: running.attempt });
+                    self.cancel(now, running);
                     self.report_impatience(service, now, running);
                 }
             }

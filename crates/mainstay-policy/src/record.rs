@@ -5,8 +5,9 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, Origin};
 
-/// Entries kept of one call. A call with three attempts and a fallback needs about sixteen.
-pub const ENTRIES_MAX: usize = 32;
+/// Entries kept of one call: three for each attempt (that it began, how it ended, the pause after it) and twelve for what
+/// stands around them. No call makes more, so every attempt of every call can be accounted for; a usual one makes three.
+pub const ENTRIES_MAX: usize = 3 * crate::ATTEMPTS_MAX as usize + 12;
 
 /// One decision or fact, and how long after the call's beginning it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,13 @@ pub enum Decision {
         attempt: u8,
         /// How.
         failure: Failure,
+        /// What it left behind.
+        certainty: Certainty,
+    },
+    /// An attempt was given up before there was an answer: nobody waits for one any more.
+    Cancelled {
+        /// Which one.
+        attempt: u8,
         /// What it left behind.
         certainty: Certainty,
     },

@@ -16,12 +16,11 @@ mod table;
 mod wrk;
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::{process, root};
+use crate::process;
 use allocations::Counter;
 use peers::Peer;
 
@@ -83,7 +82,7 @@ pub(crate) fn gateway(args: &GatewayArgs) -> Result<(), String> {
     for program in ["wrk", "taskset", "nginx"] {
         process::find(program).ok_or_else(|| format!("{program} is needed and not installed"))?;
     }
-    let binary = args.binary.clone().map_or_else(build, Ok)?;
+    let binary = args.binary.clone().map_or_else(crate::release, Ok)?;
     let dir = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
     let bench = peers::Bench::new(dir.path(), args.core, &binary)?;
     let mut measured = rounds(args, &bench)?;
@@ -96,14 +95,6 @@ pub(crate) fn gateway(args: &GatewayArgs) -> Result<(), String> {
         table::print(&measured);
     }
     Ok(())
-}
-
-/// The binary in release mode; what is slow to build here is what users run.
-fn build() -> Result<PathBuf, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    process::run(Command::new(cargo).args(["build", "--release", "-p", "mainstay-cli"]).current_dir(root()))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release").join("mainstay"))
 }
 
 fn rounds(args: &GatewayArgs, bench: &peers::Bench<'_>) -> Result<Vec<Measured>, String> {

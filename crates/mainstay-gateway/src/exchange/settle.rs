@@ -5,7 +5,9 @@
 use mainstay_core::{Instant, Origin};
 use mainstay_http1::RequestView;
 use mainstay_policy::{Decision, End, Entry, FallbackKind, Input};
-use mainstay_telemetry::{EndpointKey, Line, Priority, RequestFacts, RouteKey};
+use mainstay_telemetry::{
+    EndpointKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, tries as tries_of,
+};
 
 use super::{Exchange, Leg};
 use crate::caller::CallerSide;
@@ -51,11 +53,35 @@ impl Exchange<'_> {
                 end,
                 origin,
             };
-            write_line(worker, self.parts.caller, &self.plan.asker, self.now, &story);
+            self.write_story(&story);
         }
         self.parts.body.release(&worker.buffers, &worker.budget);
         self.count_and_record(&self.leg);
         worker.give_back_record(self.leg.call.take_record());
+    }
+
+    /// Writes the line, with the attempts one by one where the rest of it does not tell what became of each.
+    fn write_story(&self, story: &Story<'_>) {
+        let (caller, asker) = (&*self.parts.caller, &self.plan.asker);
+        let record = self.leg.call.record();
+        let whole = caller.machine.response_complete();
+        if tries_of(record.entries(), whole).next().is_none() {
+            return write_line(self.parts.worker, caller, asker, self.now, story);
+        }
+        let mut tried = [const { None }; TRIES_MAX];
+        let mut count = 0;
+        for (slot, attempt) in tried.iter_mut().zip(tries_of(record.entries(), whole)) {
+            *slot = Some((attempt, self.leg.service.endpoint_text(attempt.endpoint)));
+            count += 1;
+        }
+        let before = record.began().since(asker.began);
+        let mut tries = [Try::default(); TRIES_MAX];
+        for (slot, (attempt, endpoint)) in tries.iter_mut().zip(tried.iter().flatten()) {
+            let Tried { began, ended, result, certainty, .. } = *attempt;
+            let endpoint = endpoint.as_deref().unwrap_or_default();
+            *slot = Try { endpoint, result, certainty, began: before + began, ended: before + ended };
+        }
+        write_line_with(self.parts.worker, caller, asker, self.now, story, &tries[..count]);
     }
 
     /// As [`Exchange::settle`] for the call of a fallback, or one that had one.
@@ -122,8 +148,19 @@ impl Drop for Leg {
     }
 }
 
-/// Writes a line, if lines are written.
+/// Writes a line without a list of attempts, if lines are written.
 pub(super) fn write_line(worker: &Worker, caller: &CallerSide, asker: &Asker, now: Instant, story: &Story<'_>) {
+    write_line_with(worker, caller, asker, now, story, &[]);
+}
+
+fn write_line_with(
+    worker: &Worker,
+    caller: &CallerSide,
+    asker: &Asker,
+    now: Instant,
+    story: &Story<'_>,
+    tries: &[Try<'_>],
+) {
     let mut access = worker.access.borrow_mut();
     if !access.is_on() {
         return;
@@ -147,6 +184,7 @@ pub(super) fn write_line(worker: &Worker, caller: &CallerSide, asker: &Asker, no
         sent: story.sent,
         end: story.end,
         origin: story.origin,
+        tries,
     });
 }
 

@@ -1137,3 +1137,31 @@ fn a_restarted_instance_is_used_with_its_first_passing_check() {
         "#]],
     );
 }
+
+#[test]
+fn the_record_of_a_call_that_tries_as_often_as_it_can_misses_nothing() {
+    let mut settings = settings();
+    settings.retry.as_mut().unwrap().attempts = ATTEMPTS_MAX;
+    settings.fallback = crate::FallbackSettings { service: true, respond: true };
+    let mut script = "+0ms GET a limited deadline=60s\n+0ms limits a pass\n".to_owned();
+    for attempt in 0..ATTEMPTS_MAX {
+        writeln!(script, "+1ms head a {attempt} 503\n+1s wait").unwrap();
+    }
+    let stage = play(20, &settings, &format!("{script}+1ms fallback a failed"));
+    let record = stage.calls[&1].record();
+    let attempts = record.entries().iter().filter(|entry| matches!(entry.what, Decision::Attempt { .. }));
+    assert_eq!((attempts.count(), record.dropped()), (ATTEMPTS_MAX as usize, 0));
+    let last = record.entries().last().map(|entry| entry.what);
+    assert_eq!(last, Some(Decision::Ended(End::Fallback(FallbackKind::Respond))));
+}
+
+#[test]
+fn an_attempt_that_nobody_waits_for_any_more_is_recorded_with_what_it_left_behind() {
+    for (before, certainty) in [("connected", Certainty::NotSent), ("sent", Certainty::Unknown)] {
+        let stage = play(2, &settings(), &format!("+0ms POST a\n+1ms {before} a 0\n+4ms leaves a"));
+        let entries = stage.calls[&1].record().entries();
+        let cancelled = entries.iter().find(|entry| matches!(entry.what, Decision::Cancelled { .. })).unwrap();
+        assert_eq!(cancelled.what, Decision::Cancelled { attempt: 0, certainty });
+        assert_eq!(cancelled.after, Duration::from_millis(5));
+    }
+}

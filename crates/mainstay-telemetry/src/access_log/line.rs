@@ -2,11 +2,13 @@
 //!
 //! The query is cut off, because that is where tokens and names of people stand. Everything else that a caller can
 //! choose is escaped and has a greatest length, so that a line has one too and a buffer can be checked beforehand.
+//! A request that took more than one attempt, or got no good answer, carries the list of its attempts ([`Try`]).
 
 use std::net::IpAddr;
 
-use mainstay_core::{Duration, Origin, UnixTime};
+use mainstay_core::{Certainty, Duration, Origin, UnixTime};
 
+use crate::AttemptResult;
 use crate::json::{push_digits, push_display, push_escaped, push_number, push_string};
 use crate::wall::push_time;
 
@@ -24,8 +26,39 @@ pub enum LineFormat {
 const PATH_MAX: usize = 2048;
 /// Bytes kept of every other text.
 const WORD_MAX: usize = 256;
-/// Longer than any line: one path and seven words, each byte escaped as six, and what stands around them.
-pub(crate) const LINE_MAX: usize = 6 * (PATH_MAX + 7 * WORD_MAX) + 1024;
+/// Bytes kept of an address.
+const ADDRESS_MAX: usize = 64;
+/// Longer than any line without attempts: one path and seven words, each byte escaped as six, and what stands around
+/// them.
+const LINE_MAX: usize = 6 * (PATH_MAX + 7 * WORD_MAX) + 1024;
+/// Longer than what is written of one attempt.
+const TRY_MAX: usize = 6 * ADDRESS_MAX + 256;
+/// Attempts that one line lists at most: as many as a call can make.
+pub const TRIES_MAX: usize = mainstay_policy::ATTEMPTS_MAX as usize;
+
+/// What the access log says of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Try<'a> {
+    /// The address of the endpoint; empty when it has left.
+    pub endpoint: &'a str,
+    /// How the attempt ended.
+    pub result: AttemptResult,
+    /// Whether the instance may have acted on it.
+    pub certainty: Certainty,
+    /// When it began, since the request did.
+    pub began: Duration,
+    /// When it was over, since the request began.
+    pub ended: Duration,
+}
+
+impl Default for Try<'_> {
+    /// An attempt that never was, to fill a list with.
+    fn default() -> Self {
+        let result = AttemptResult::Cancelled;
+        let (began, ended) = (Duration::ZERO, Duration::ZERO);
+        Self { endpoint: "", result, certainty: Certainty::NotSent, began, ended }
+    }
+}
 
 /// What the access log says of a request. Texts that do not apply are empty and left out.
 #[derive(Debug, Clone, Copy)]
@@ -62,9 +95,21 @@ pub struct Line<'a> {
     pub end: &'a str,
     /// Whose the end was, unless it was a success.
     pub origin: Option<Origin>,
+    /// Each attempt, at most [`TRIES_MAX`]; empty when there was none, or one that was answered well: then the fields
+    /// above tell the same.
+    pub tries: &'a [Try<'a>],
 }
 
 impl Line<'_> {
+    /// The line has at most so many bytes.
+    pub(crate) fn size_max(&self) -> usize {
+        LINE_MAX + TRY_MAX * self.tries().len()
+    }
+
+    fn tries(&self) -> &[Try<'_>] {
+        &self.tries[..self.tries.len().min(TRIES_MAX)]
+    }
+
     /// Appends the line and its end.
     pub(crate) fn write(&self, out: &mut Vec<u8>, format: LineFormat) {
         match format {
@@ -99,7 +144,26 @@ impl Line<'_> {
         }
         push_field(out, "end", self.end.as_bytes());
         push_field(out, "origin", self.origin.map_or("", Origin::as_str).as_bytes());
+        if !self.tries.is_empty() {
+            self.write_tries_json(out);
+        }
         out.push(b'}');
+    }
+
+    fn write_tries_json(&self, out: &mut Vec<u8>) {
+        push_name(out, "tries");
+        for (number, attempt) in self.tries().iter().enumerate() {
+            out.extend_from_slice(if number == 0 { b"[{\"endpoint\":" } else { b",{\"endpoint\":" });
+            push_string(out, address_of(attempt));
+            push_field(out, "result", attempt.result.as_str().as_bytes());
+            push_field(out, "certainty", word_of(attempt.certainty).as_bytes());
+            for (name, length) in [("began_ms", attempt.began), ("ended_ms", attempt.ended)] {
+                push_name(out, name);
+                push_millis(out, length);
+            }
+            out.push(b'}');
+        }
+        out.push(b']');
     }
 
     fn write_text(&self, out: &mut Vec<u8>) {
@@ -118,6 +182,27 @@ impl Line<'_> {
         push_pair(out, "origin", self.origin.map_or("", Origin::as_str).as_bytes());
         push_display(out, format_args!(" caller={}", self.caller));
         push_pair(out, "id", self.request_id);
+        for (number, attempt) in self.tries().iter().enumerate() {
+            out.extend_from_slice(if number == 0 { b" tries=" } else { b"," });
+            push_escaped(out, address_of(attempt));
+            let (result, certainty) = (attempt.result.as_str(), word_of(attempt.certainty));
+            let (began, ended) = (Millis(attempt.began), Millis(attempt.ended));
+            push_display(out, format_args!("/{result}/{certainty}/{began}-{ended}"));
+        }
+    }
+}
+
+fn address_of<'a>(attempt: &Try<'a>) -> &'a [u8] {
+    let address = attempt.endpoint.as_bytes();
+    &address[..address.len().min(ADDRESS_MAX)]
+}
+
+/// One word, so that it can be searched for.
+const fn word_of(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::NotSent => "not_sent",
+        Certainty::Unknown => "unknown",
+        Certainty::Applied => "applied",
     }
 }
 
@@ -195,6 +280,7 @@ mod tests {
             sent: 128,
             end: "answered",
             origin: None,
+            tries: &[],
         }
     }
 
@@ -216,6 +302,30 @@ mod tests {
         .assert_eq(&written(&line(b"/cart?token=secret", b"r-1"), LineFormat::Text));
     }
 
+    fn tries() -> [Try<'static>; 2] {
+        let ms = Duration::from_millis;
+        let failed = AttemptResult::Failed(mainstay_core::Failure::Refused);
+        let first = Try { endpoint: "127.0.0.1:9101", result: failed, ended: ms(1), ..Try::default() };
+        let (result, certainty) = (AttemptResult::Success(200), Certainty::Applied);
+        [first, Try { endpoint: "127.0.0.1:9102", result, certainty, began: ms(1), ended: ms(12) }]
+    }
+
+    #[test]
+    fn a_request_that_was_tried_twice_says_where_and_how_each_time() {
+        let tries = tries();
+        let line = Line { tries: &tries, ..line(b"/cart", b"r-1") };
+        let json = written(&line, LineFormat::Json);
+        expect![[r#"
+            "tries":[{"endpoint":"127.0.0.1:9101","result":"refused","certainty":"not_sent","began_ms":0.000,"ended_ms":1.000},{"endpoint":"127.0.0.1:9102","result":"success","certainty":"applied","began_ms":1.000,"ended_ms":12.000}]}
+        "#]]
+        .assert_eq(&json[json.find("\"tries\"").unwrap()..]);
+        let text = written(&line, LineFormat::Text);
+        let tries = text.trim_end().rsplit_once(" tries=").unwrap().1;
+        let (first, second) = tries.split_once(',').unwrap();
+        assert_eq!(first, "127.0.0.1:9101/refused/not_sent/0.000-1.000");
+        assert_eq!(second, "127.0.0.1:9102/success/applied/1.000-12.000");
+    }
+
     #[test]
     fn a_caller_cannot_write_a_second_line() {
         for format in [LineFormat::Json, LineFormat::Text] {
@@ -234,8 +344,14 @@ mod tests {
         longest.host = &nasty;
         (longest.route, longest.service, longest.endpoint) = (&word, &word, &word);
         longest.end = &word;
-        for format in [LineFormat::Json, LineFormat::Text] {
-            assert!(written(&longest, format).len() <= LINE_MAX);
+        let lasted = Duration::MAX;
+        let slow = Try { endpoint: &word, began: lasted, ended: lasted, ..Try::default() };
+        let many = [slow; 2 * TRIES_MAX];
+        for tries in [&[][..], &many[..1], &many] {
+            longest.tries = tries;
+            for format in [LineFormat::Json, LineFormat::Text] {
+                assert!(written(&longest, format).len() <= longest.size_max());
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! buffers are under way; then lines are dropped and counted, because a slow log must not slow a request.
 
 mod line;
+mod tries;
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +14,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use line::LINE_MAX;
 pub(crate) use line::Millis;
-pub use line::{Line, LineFormat};
+pub use line::{Line, LineFormat, TRIES_MAX, Try};
+pub use tries::{Tried, tries};
 
 /// Bytes of one buffer.
 const BUFFER: usize = 64 * 1024;
@@ -157,7 +158,7 @@ impl AccessWriter {
     /// Writes a line, or drops and counts it when there is no room.
     pub fn line(&mut self, line: &Line<'_>) {
         let Some(out) = &mut self.out else { return };
-        if out.buffer.len() + LINE_MAX > BUFFER && !out.hand_over() {
+        if out.buffer.len() + line.size_max() > BUFFER && !out.hand_over() {
             out.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -251,6 +252,7 @@ mod tests {
             sent: 0,
             end: "answered",
             origin: None,
+            tries: &[],
         }
     }
 

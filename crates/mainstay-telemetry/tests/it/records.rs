@@ -2,7 +2,7 @@
 //! newest, shows nothing that was not pushed, and shows nothing that is too old.
 
 use mainstay_core::{Duration, Instant};
-use mainstay_policy::{Decision, Entry};
+use mainstay_policy::{Decision, ENTRIES_MAX, Entry};
 use mainstay_telemetry::{Method, Names, RecordRing, RequestFacts, RouteKey, ServiceKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ const KEEP: Duration = Duration::from_millis(500);
 
 /// One request: which of a few ids it has, how many decisions, and how long after the one before it ended.
 fn requests() -> impl Strategy<Value = Vec<(u8, usize, u64)>> {
-    vec((0..20_u8, 0..40_usize, 0..20_u64), 1..200)
+    vec((0..20_u8, 0..80_usize, 0..20_u64), 1..200)
 }
 
 /// Entries that carry the number of their request, so that a mixture would be seen.
@@ -45,7 +45,7 @@ proptest! {
                 attempts: &[],
             };
             ring.push(&facts, &entries(number, count), 0);
-            model.push((id, now, entries(number, count.min(32)), count.saturating_sub(32) as u32));
+            model.push((id, now, entries(number, count.min(ENTRIES_MAX)), count.saturating_sub(ENTRIES_MAX) as u32));
             prop_assert_eq!(ring.memory(), memory);
 
             // What was pushed last can always be found, whole.
