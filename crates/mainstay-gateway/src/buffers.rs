@@ -124,7 +124,7 @@ impl Input {
     }
 }
 
-/// Bytes to be written: everything after `written`.
+/// Bytes to be written: everything after `written`. It holds no more than twice what waits and was appended last.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     buffer: Vec<u8>,
@@ -136,6 +136,10 @@ impl Output {
     pub(crate) fn tail(&mut self, buffers: &Buffers) -> &mut Vec<u8> {
         if self.buffer.capacity() == 0 {
             self.buffer = buffers.output();
+            self.written = 0;
+        } else if self.written > 0 && self.written >= self.pending().len() {
+            // A reader that is always behind never lets it run empty. Each byte is moved once at the most.
+            self.buffer.drain(..self.written);
             self.written = 0;
         }
         &mut self.buffer
@@ -253,6 +257,19 @@ mod tests {
         input.room(&buffers);
         input.release(&buffers);
         assert_eq!(buffers.inputs.borrow().len(), 1);
+    }
+
+    #[test]
+    fn a_reader_that_never_catches_up_costs_no_more_than_what_waits() {
+        let buffers = Buffers::default();
+        let mut output = Output::default();
+        output.tail(&buffers).extend_from_slice(&[0; 3 * BUFFER]);
+        for _ in 0..1000 {
+            output.tail(&buffers).extend_from_slice(&[0; BUFFER]);
+            output.advance(BUFFER);
+        }
+        assert_eq!(output.pending().len(), 3 * BUFFER);
+        assert!(output.buffer.capacity() <= 16 * BUFFER, "{} bytes for what was written", output.buffer.capacity());
     }
 
     #[test]

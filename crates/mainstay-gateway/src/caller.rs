@@ -211,9 +211,7 @@ impl CallerSide {
 
     /// Writes what waits. Ready when everything is out or the connection is broken.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.ahead > 0 && self.output.pending().len() >= self.ahead {
-            self.output.advance(std::mem::take(&mut self.ahead));
-        }
+        self.leave_out_ahead();
         while !self.output.is_empty() && !self.broken {
             match ready!(Pin::new(&mut self.stream).poll_write(cx, self.output.pending())) {
                 Ok(0) | Err(_) => self.broken = true,
@@ -224,6 +222,13 @@ impl CallerSide {
             self.output.advance(self.output.pending().len());
         }
         Poll::Ready(())
+    }
+
+    /// What was sent ahead is not sent again.
+    fn leave_out_ahead(&mut self) {
+        if self.ahead > 0 && self.output.pending().len() >= self.ahead {
+            self.output.advance(std::mem::take(&mut self.ahead));
+        }
     }
 
     /// Goes on to the next request; false when the connection has to close.
@@ -245,6 +250,7 @@ impl CallerSide {
 
     /// Gives the connection up in the middle of an answer, with a reset where its mere end would look like the answer's.
     pub(crate) fn break_off(&mut self, reset: bool) {
+        self.leave_out_ahead();
         let _ = self.stream.try_write(self.output.pending());
         self.broken = true;
         if reset {

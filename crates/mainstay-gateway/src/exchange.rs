@@ -106,7 +106,7 @@ pub(crate) struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// A call that has not begun.
     pub(crate) fn new(parts: Parts<'a>, plan: Plan<'a>, now: Instant) -> Self {
-        let mut leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts);
+        let mut leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts, now);
         if let Some(rule) = &plan.route.retry {
             leg.call.set_retry(Arc::clone(rule));
         }
@@ -205,13 +205,12 @@ impl<'a> Exchange<'a> {
                 Output::Abort => self.abort(),
             }
         }
-        self.leg.service.admit(self.now);
         if !self.leg.queued && self.leg.call.is_queued() {
             self.leg.queued = true;
             self.leg.service.wait(self.leg.call.id(), cx.waker());
-            // A permit may have come free between the two.
-            self.leg.service.admit(self.now);
         }
+        // Only now: a permit that comes free on another worker this moment is declined for a call that nobody knows.
+        self.leg.service.admit(self.now);
     }
 
     fn ask_limits(&mut self) {
@@ -263,7 +262,7 @@ impl<'a> Exchange<'a> {
         let path = &self.parts.scratch.canonical;
         let hash = hash_for(self.parts.local, index, request, path, self.plan.asker.client);
         let facts = Facts { hash, limited: false, ..self.plan.facts };
-        let leg = Leg::new(&self.parts, index, self.parts.worker.next_call(), facts);
+        let leg = Leg::new(&self.parts, index, self.parts.worker.next_call(), facts, self.now);
         self.outer.push(std::mem::replace(&mut self.leg, leg));
         self.input(Input::Begin);
     }
@@ -333,10 +332,13 @@ fn kept_of_body(rule: Option<&RetrySettings>) -> usize {
 }
 
 impl Leg {
-    fn new(parts: &Parts<'_>, index: usize, id: CallId, facts: Facts) -> Self {
+    fn new(parts: &Parts<'_>, index: usize, id: CallId, facts: Facts, now: Instant) -> Self {
         let service = Rc::clone(&parts.local.services[index]);
+        let mut record = parts.worker.record();
+        // A call that ends before it begins would else be told with what another one decided.
+        record.begin(now);
         Self {
-            call: Call::new(id, facts, parts.worker.record()),
+            call: Call::new(id, facts, record),
             service,
             index,
             queued: false,

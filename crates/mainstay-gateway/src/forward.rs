@@ -22,7 +22,7 @@ mod trace;
 pub(crate) mod tests;
 
 pub(crate) use caller::{Peer, caller_timeout, decimal, request_id};
-pub(crate) use date::HttpDate;
+pub(crate) use date::{HttpDate, parse_date};
 pub(crate) use fields::FieldRules;
 pub(crate) use request::{RequestContext, host_value, write_request_fields};
 pub(crate) use response::{ResponseContext, write_interim_fields, write_response_fields};

@@ -190,6 +190,7 @@ impl Body {
         if self.bytes.capacity() > 0 {
             buffers.give_back_output(std::mem::take(&mut self.bytes));
         }
+        self.trailers = Trailers::default();
         self.kept = false;
     }
 }

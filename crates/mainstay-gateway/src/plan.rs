@@ -34,6 +34,22 @@ pub(crate) struct Scratch {
     pub(crate) answer: Vec<u8>,
 }
 
+/// What each text of an idle connection may keep: more than ordinary requests need, and ten thousand connections that
+/// each had one very long request do not keep its length.
+const KEPT: usize = 1024;
+
+impl Scratch {
+    /// Gives back what a request needed that was longer than most.
+    pub(crate) fn trim(&mut self) {
+        let Self { path, canonical, target, host, answer } = self;
+        for text in [path, canonical, target, host, answer] {
+            if text.capacity() > KEPT {
+                *text = Vec::new();
+            }
+        }
+    }
+}
+
 /// A request's id: the caller's or one of ours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestId {
@@ -201,5 +217,20 @@ pub(crate) fn hash_for(local: &Local, service: usize, request: RequestView<'_>, 
     match service.policy.balance {
         Balance::RingHash => balance_hash(&service.hash_on, request, path, client),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_does_not_keep_the_length_of_its_longest_request() {
+        let mut scratch = Scratch::default();
+        scratch.target.extend_from_slice(&[b'a'; 16 * 1024]);
+        scratch.canonical.extend_from_slice(b"/orders/42");
+        scratch.trim();
+        assert_eq!(scratch.target.capacity(), 0);
+        assert_eq!(scratch.canonical, b"/orders/42", "what ordinary requests need stays");
     }
 }

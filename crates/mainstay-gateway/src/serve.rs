@@ -104,6 +104,7 @@ impl Serving {
         };
         self.since = self.worker.clock.now();
         (self.began, self.first) = (None, false);
+        self.scratch.trim();
         let goes_on = goes_on && self.caller.next_request(&self.worker.buffers);
         if !goes_on && !self.caller.is_broken() {
             self.linger().await;

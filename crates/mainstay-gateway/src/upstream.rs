@@ -6,14 +6,16 @@
 //! - [`Attempt::certainty`] is `NotSent` exactly as long as no byte of the request was handed to the system.
 //! - An instance may answer before it has the whole request, and then stop reading. So a failed write is no failure yet:
 //!   what it has sent is read first.
-//! - A connection out of the pool is looked at, not read from: the runtime knows without a system call whether anything
-//!   came or ended since it was put there, and one where something did is not used.
+//! - Of a connection out of the pool the runtime knows without a system call that nothing came and nothing ended since it
+//!   was put there; one where something did is not used.
+//! - A connection goes back to the pool only when the whole request went out on it. An instance may answer before it has
+//!   read a request to its end; what it has not read would otherwise be taken from the front of the next one.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use mainstay_core::{Certainty, Failure, Instant};
 use mainstay_http1::{
@@ -25,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::buffers::{Buffers, Input, Output};
+use crate::forward::FieldRules;
 use crate::message::{Body, CAPACITY, Reset};
 
 /// How large the head of an answer may be: more than callers may send, because servers set many cookies and policies,
@@ -63,10 +66,12 @@ impl Connection {
         }
     }
 
-    /// Whether nothing has come since its last answer, neither bytes nor an end.
+    /// Whether nothing has come since its last answer, neither bytes nor an end. A byte that did come is lost by that.
+    ///
+    /// Not asked by a poll: that says "not ready" of anything once a task has used up its share of a turn.
     pub(crate) fn is_quiet(&self) -> bool {
-        let mut nobody = Context::from_waker(Waker::noop());
-        self.input.is_empty() && self.machine.reusable() && self.stream.poll_read_ready(&mut nobody).is_pending()
+        let nothing = || self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        self.input.is_empty() && self.machine.reusable() && nothing()
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<Read> {
@@ -251,8 +256,9 @@ impl Attempt {
         !self.output.is_empty() && !self.deaf
     }
 
-    /// Takes what it can of the body into its output, and the end of the request when it has come.
-    pub(crate) fn take_body(&mut self, body: &Body, buffers: &Buffers) {
+    /// Takes what it can of the body into its output, and the end of the request when it has come, with the trailers that
+    /// `rules` let pass.
+    pub(crate) fn take_body(&mut self, body: &Body, rules: &FieldRules, buffers: &Buffers) {
         let Link::Open(connection) = &mut self.link else { return };
         if self.deaf || connection.machine.request_complete() {
             return;
@@ -266,7 +272,8 @@ impl Attempt {
             self.sent += data.len() as u64;
         }
         if body.is_complete() && self.sent == body.end() && !self.deaf {
-            self.deaf |= connection.machine.finish(body.trailers().iter(), out).is_err();
+            let trailers = body.trailers().iter().filter(|(name, _)| rules.lets_trail(name));
+            self.deaf |= connection.machine.finish(trailers, out).is_err();
         }
     }
 
@@ -382,11 +389,12 @@ impl Attempt {
 
     /// Ends the attempt: the connection's number, and the connection itself if it can be used again.
     pub(crate) fn close(&mut self, buffers: &Buffers) -> Option<(ConnectionId, Option<Box<Connection>>)> {
+        let all_out = self.output.is_empty() && !self.deaf;
         self.output.release(buffers);
         match std::mem::replace(&mut self.link, Link::Closed) {
             Link::Open(mut connection) => {
                 let id = connection.id;
-                let reusable = self.complete && connection.machine.reusable() && connection.input.is_empty();
+                let reusable = all_out && self.complete && connection.machine.reusable() && connection.input.is_empty();
                 connection.input.discard(buffers);
                 connection.served += 1;
                 Some((id, reusable.then_some(connection)))
@@ -396,3 +404,6 @@ impl Attempt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

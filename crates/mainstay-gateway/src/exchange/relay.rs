@@ -2,14 +2,15 @@
 
 use std::task::{Context, Poll};
 
-use mainstay_core::{Certainty, Duration, Failure};
+use mainstay_core::{Certainty, Duration, Failure, UnixTime};
 use mainstay_http1::{BodyKind, BodyLength, Known, OutgoingRequest, ResponseFacts, ResponseView, Version};
 use mainstay_policy::{AnswerFacts, Input};
 use mainstay_telemetry::AttemptResult;
 
 use super::{Answer, Exchange};
+use crate::clock::unix_time;
 use crate::forward::{
-    RequestContext, ResponseContext, decimal, host_value, write_interim_fields, write_request_fields,
+    RequestContext, ResponseContext, decimal, host_value, parse_date, write_interim_fields, write_request_fields,
     write_response_fields,
 };
 use crate::message::Reset;
@@ -50,7 +51,7 @@ impl Exchange<'_> {
         }
         loop {
             let Some(attempt) = &mut self.attempt else { return };
-            attempt.take_body(self.parts.body, buffers);
+            attempt.take_body(self.parts.body, &self.plan.route.request_fields, buffers);
             if !attempt.wants_to_write() {
                 return;
             }
@@ -66,7 +67,7 @@ impl Exchange<'_> {
     /// The head of an answer came: the call decides what becomes of it.
     pub(super) fn head(&mut self, number: u8, framing: ResponseFacts) {
         let Some(view) = self.attempt.as_ref().and_then(Attempt::answer_head) else { return };
-        let head = facts_of(view);
+        let head = facts_of(view, unix_time);
         self.framing = Some(framing);
         self.input(Input::Head { attempt: number, head });
     }
@@ -142,7 +143,7 @@ impl Exchange<'_> {
         let buffers = &self.parts.worker.buffers;
         let Some(attempt) = &mut self.attempt else { return Poll::Ready(Piece::Broken) };
         let (_, machine, out) = self.parts.caller.answer(buffers);
-        let sent = &mut self.sent;
+        let (sent, rules) = (&mut self.sent, &self.plan.route.response_fields);
         attempt.poll_answer(cx, buffers, |news| {
             let written = match news {
                 AnswerNews::Data(data) => {
@@ -151,7 +152,7 @@ impl Exchange<'_> {
                 }
                 AnswerNews::End(fields, bytes) => {
                     let trailers = fields.iter().map(|field| (field.name.of(bytes), field.value.of(bytes)));
-                    machine.finish(trailers, out).map(|()| Piece::Last)
+                    machine.finish(trailers.filter(|(name, _)| rules.lets_trail(name)), out).map(|()| Piece::Last)
                 }
                 AnswerNews::Broken => Ok(Piece::Broken),
             };
@@ -216,6 +217,8 @@ impl Exchange<'_> {
             self.broken();
         } else {
             self.caller_left();
+            // What it has not read is lost, so the end of the connection must not look like that of the answer.
+            self.abort();
         }
     }
 }
@@ -236,11 +239,36 @@ fn length_of(framing: ResponseFacts) -> BodyLength {
 }
 
 /// What the head says to the decisions.
-fn facts_of(view: ResponseView<'_>) -> AnswerFacts {
-    let seconds = view.get(Known::RetryAfter).and_then(|value| decimal(value, 9));
+fn facts_of(view: ResponseView<'_>, now: impl Fn() -> UnixTime) -> AnswerFacts {
+    let until = |date: u64| date.saturating_sub(now().as_nanos() / 1_000_000_000);
+    let wait = view.get(Known::RetryAfter);
+    let seconds = wait.and_then(|value| decimal(value, 9).or_else(|| parse_date(value).map(until)));
     AnswerFacts {
         status: view.status(),
         retry_after: seconds.map(Duration::from_secs),
         retries_used: view.get(Known::XMainstayRetries).is_some_and(|value| value == b"used"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_http1::{Limits, ResponseHead, ResponseParser};
+
+    use super::*;
+
+    fn retry_after(value: &str) -> Option<Duration> {
+        let bytes = format!("HTTP/1.1 503 Service Unavailable\r\nRetry-After: {value}\r\n\r\n");
+        let mut head = ResponseHead::default();
+        ResponseParser::new(Limits::default()).parse(bytes.as_bytes(), false, &mut head).unwrap().unwrap();
+        let now = || UnixTime::from_nanos(784_111_777_000_000_000);
+        facts_of(head.view(bytes.as_bytes()), now).retry_after
+    }
+
+    #[test]
+    fn an_instance_may_name_a_length_of_time_or_a_date() {
+        assert_eq!(retry_after("3"), Some(Duration::from_secs(3)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:39 GMT"), Some(Duration::from_secs(2)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:30 GMT"), Some(Duration::ZERO), "that has passed");
+        assert_eq!(retry_after("soon"), None);
     }
 }

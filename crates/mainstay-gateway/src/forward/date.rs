@@ -31,6 +31,20 @@ impl HttpDate {
     }
 }
 
+const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+
+/// The second that an IMF-fixdate names; `None` for anything else, dates that do not exist among it. The obsolete forms
+/// are not read: no server of this century writes them.
+#[must_use]
+pub(crate) fn parse_date(text: &[u8]) -> Option<u64> {
+    let text: &[u8; 29] = text.try_into().ok()?;
+    let number = |from: usize, to: usize| super::decimal(&text[from..to], 4);
+    let month = MONTHS.as_chunks::<3>().0.iter().position(|name| *name == text[8..11])?;
+    let day = day_of(number(12, 16)?, month as u64 + 1, number(5, 7)?)?;
+    let second = day * 86_400 + number(17, 19)? * 3600 + number(20, 22)? * 60 + number(23, 25)?;
+    (imf_fixdate(second) == *text).then_some(second)
+}
+
 fn imf_fixdate(second: u64) -> [u8; 29] {
     let (days, second_of_day) = (second / 86_400, second % 86_400);
     let (year, month, day) = civil(days);
@@ -38,7 +52,7 @@ fn imf_fixdate(second: u64) -> [u8; 29] {
     let name = |names: &[u8], at: u64| -> [u8; 3] { std::array::from_fn(|byte| names[at as usize * 3 + byte]) };
     text[..3].copy_from_slice(&name(b"ThuFriSatSunMonTueWed", days % 7));
     digits(&mut text[5..7], day);
-    text[8..11].copy_from_slice(&name(b"JanFebMarAprMayJunJulAugSepOctNovDec", month - 1));
+    text[8..11].copy_from_slice(&name(MONTHS, month - 1));
     digits(&mut text[12..16], year);
     digits(&mut text[17..19], second_of_day / 3600);
     digits(&mut text[20..22], second_of_day / 60 % 60);
@@ -68,9 +82,39 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The inverse of [`civil`]; `None` before 1970. Dates that do not exist give some day all the same.
+fn day_of(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    days.checked_sub(719_469)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_is_read_as_it_is_written() {
+        for second in (0..10_000_000_000).step_by(86_400 * 17 + 12_345) {
+            assert_eq!(parse_date(&imf_fixdate(second)), Some(second));
+        }
+        for text in [
+            "",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Mon, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:61 GMT",
+            "Wed, 31 Dec 1969 23:59:59 GMT",
+            "Thu, 01 Jan 0000 00:00:00 GMT",
+            "Sun, 00 Jan 0000 00:00:00 GMT",
+            "Sun, 06 Nov 1994 +8:49:37 GMT",
+            "Tue, 30 Feb 2000 00:00:00 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+        ] {
+            assert_eq!(parse_date(text.as_bytes()), None, "{text}");
+        }
+    }
 
     #[test]
     fn dates_read_as_the_rfc_writes_them() {

@@ -68,6 +68,16 @@ impl FieldRules {
         self.known & bit(known) != 0
     }
 
+    /// Whether a trailer of this name may go on: not where the configuration decides about the field of that name, for a
+    /// recipient that merges trailers into the head would read it there.
+    #[must_use]
+    pub(crate) fn lets_trail(&self, name: &[u8]) -> bool {
+        let line = FieldRef { name, value: b"", known: Known::of(name) };
+        let alias = &mut [0; ALIAS_MAX];
+        let alias = hyphenated(&line, alias).unwrap_or(line);
+        alias.known.may_trail() && !self.replaces(&line) && !self.replaces(&alias)
+    }
+
     /// What the configuration sets and adds.
     #[must_use]
     pub(crate) fn lines(&self) -> &[u8] {
@@ -114,6 +124,24 @@ const ONE_CONNECTION: KnownSet = KnownSet::of(&[
     Known::TransferEncoding,
     Known::Upgrade,
 ]);
+
+impl KnownSet {
+    /// What belongs to one connection.
+    pub(super) const ONE_CONNECTION: Self = ONE_CONNECTION;
+}
+
+/// Longest name whose other spelling is looked at: as long as any that servers give a meaning to.
+pub(super) const ALIAS_MAX: usize = 128;
+
+/// `line` under the name by which CGI and what descends from it knows it: there an underscore and a hyphen are one (RFC
+/// 3875, section 4.1.18), so `X_Forwarded_For` speaks for `X-Forwarded-For`. `None` for a name that is too long.
+pub(super) fn hyphenated<'a>(line: &FieldRef<'a>, buffer: &'a mut [u8; ALIAS_MAX]) -> Option<FieldRef<'a>> {
+    let name = buffer.get_mut(..line.name.len())?;
+    for (to, from) in name.iter_mut().zip(line.name) {
+        *to = if *from == b'_' { b'-' } else { *from };
+    }
+    Some(FieldRef { name, value: line.value, known: Known::of(name) })
+}
 
 /// What `Connection` cannot nominate away.
 const PROTECTED: KnownSet = KnownSet::of(&[

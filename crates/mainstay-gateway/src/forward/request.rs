@@ -8,15 +8,16 @@
 //! - Forwarding fields of a trusted peer are appended to; those of anybody else are replaced.
 //! - `Expect` does not go on: the gateway answers it itself.
 //! - The caller's deadline does not go on; what remains of the call's does.
+//! - A name with underscores does not go on where the same name with hyphens would not.
 
 use std::net::SocketAddr;
 
 use mainstay_config::HostHeader;
 use mainstay_core::Duration;
-use mainstay_http1::{FieldsView, Known, RequestView, Version, field, field_u64};
+use mainstay_http1::{FieldRef, FieldsView, Known, RequestView, Version, field, field_u64};
 
 use super::caller::{Peer, is_grpc};
-use super::fields::{FieldRules, KnownSet, end_to_end};
+use super::fields::{ALIAS_MAX, FieldRules, KnownSet, end_to_end, hyphenated};
 use super::trace::Trace;
 
 /// What `Host` tells the instance: a slice of one of the arguments.
@@ -74,13 +75,7 @@ pub(crate) fn write_request_fields(request: RequestView<'_>, context: &RequestCo
     let fields = request.fields();
     let grpc = is_grpc(fields);
     for line in end_to_end(fields, context.chunked) {
-        let ours = match line.known {
-            Known::GrpcTimeout => grpc,
-            Known::Tracestate => !context.trace.continued,
-            Known::XMainstayPriority => !context.peer.trusted,
-            known => OURS.has(known),
-        };
-        if !ours && !context.rules.replaces(&line) {
+        if !gives_way(&line, context, grpc) && !speaks_for_another(&line, context, grpc) {
             field(out, line.name, line.value);
         }
     }
@@ -101,6 +96,24 @@ pub(crate) fn write_request_fields(request: RequestView<'_>, context: &RequestCo
     }
     time_left(context, grpc, out);
     out.extend_from_slice(rules.lines());
+}
+
+/// Whether a field that came stands where only ours, or the configuration's, may stand.
+fn gives_way(line: &FieldRef<'_>, context: &RequestContext<'_>, grpc: bool) -> bool {
+    let ours = match line.known {
+        Known::GrpcTimeout => grpc,
+        Known::Tracestate => !context.trace.continued,
+        Known::XMainstayPriority => !context.peer.trusted,
+        known => OURS.has(known),
+    };
+    ours || context.rules.replaces(line)
+}
+
+/// Whether a server that takes underscores for hyphens would read it as a field that does not go on.
+fn speaks_for_another(line: &FieldRef<'_>, context: &RequestContext<'_>, grpc: bool) -> bool {
+    line.name.contains(&b'_')
+        && hyphenated(line, &mut [0; ALIAS_MAX])
+            .is_some_and(|alias| KnownSet::ONE_CONNECTION.has(alias.known) || gives_way(&alias, context, grpc))
 }
 
 /// Our own mark on a message, by the version in which it came (RFC 9110, section 7.6.3).

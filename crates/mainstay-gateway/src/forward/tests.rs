@@ -123,6 +123,37 @@ Content-Length: 0",
 }
 
 #[test]
+fn an_underscore_is_no_way_around_a_hyphen() {
+    up(
+        "203.0.113.7",
+        "POST /a HTTP/1.1
+Host: shop.example
+X_Forwarded_For: 127.0.0.1
+x-forwarded_proto: https
+Transfer_Encoding: chunked
+Content_Length: 7
+X_User: admin
+x_mainstay_deadline_ms: 1
+My_Own: stays
+X-Request-Id: r1
+Traceparent: 00-12345678901234567890123456789012-1234567890123456-01",
+        &ops(&[("X-User", "nobody")], &[], &[]),
+        &expect![[r#"
+            My_Own: stays
+            x-forwarded-for: 203.0.113.7
+            x-forwarded-proto: http
+            x-forwarded-host: shop.example
+            forwarded: for=203.0.113.7;host="shop.example";proto=http
+            via: 1.1 mainstay
+            x-request-id: r1
+            traceparent: 00-12345678901234567890123456789012-1234567890123456-01
+            x-mainstay-deadline-ms: 1500
+            X-User: nobody
+        "#]],
+    );
+}
+
+#[test]
 fn what_a_trusted_proxy_says_is_appended_to() {
     up(
         "10.0.0.9",

@@ -34,7 +34,6 @@ impl Trace {
     pub(crate) fn value(&self) -> &[u8] {
         &self.text
     }
-
 }
 
 /// The value in version 00; `None` when it is not valid. A later version may have more after a dash.

@@ -7,7 +7,8 @@
 //! The canonical form is that of RFC 3986, section 6.2.2: triplets of unreserved characters are decoded, the others
 //! have capital digits, dot segments are gone. Runs of slashes become one. What servers are known to read in different
 //! ways has no canonical form and is refused: an encoded slash, a backslash plain or encoded, a NUL, `..;` as a
-//! segment. Normalising twice is the same as normalising once, and an ordinary path passes without being copied.
+//! segment, its semicolon plain or encoded. Normalising twice is the same as normalising once, and an ordinary path
+//! passes without being copied.
 
 /// Why a path has no meaning that everybody agrees on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +23,7 @@ pub(crate) enum BadPath {
     Backslash,
     /// `%00`: some servers end there.
     Nul,
-    /// `.;` or `..;` begins a segment: some servers drop what follows the semicolon and then walk up.
+    /// `.;` or `..;`, plain or as `%3B`, begins a segment: some servers drop what follows the semicolon and then walk up.
     DotParameter,
     /// A byte that no URI has: a control character, a space, `#`, or beyond ASCII.
     Byte,
@@ -142,7 +143,9 @@ fn walk(path: &mut Vec<u8>) -> Result<(), BadPath> {
                 kept = memchr::memrchr(b'/', &path[..kept]).unwrap_or(0);
                 kept = keep_slash(path, kept, last);
             }
-            [b'.', b';', ..] | [b'.', b'.', b';', ..] => return Err(BadPath::DotParameter),
+            [b'.', rest @ ..] if is_parameter(rest.strip_prefix(b".").unwrap_or(rest)) => {
+                return Err(BadPath::DotParameter);
+            }
             _ => {
                 path.copy_within(read..end, kept);
                 kept += end - read;
@@ -152,6 +155,11 @@ fn walk(path: &mut Vec<u8>) -> Result<(), BadPath> {
     }
     path.truncate(kept);
     Ok(())
+}
+
+/// Whether a parameter begins here, for a server that looks at parameters before it decodes or after.
+fn is_parameter(rest: &[u8]) -> bool {
+    rest.starts_with(b";") || rest.starts_with(b"%3B")
 }
 
 /// A segment that vanishes leaves its slash behind only at the end: `/a/.` is `/a/`.
@@ -183,6 +191,7 @@ mod tests {
             "/a/b.c",
             "/a/b..c",
             "/a/.../",
+            "/a/...;v=1",
             "/a.",
             "/a..",
             "/a;v=1/b",
@@ -244,6 +253,8 @@ mod tests {
             ("/a/..;/manager", BadPath::DotParameter),
             ("/a/%2e%2e;x=1/manager", BadPath::DotParameter),
             ("/a/.;/b", BadPath::DotParameter),
+            ("/a/..%3b/manager", BadPath::DotParameter),
+            ("/a/%2E%3Bx/manager", BadPath::DotParameter),
             ("/a b", BadPath::Byte),
             ("/a#b", BadPath::Byte),
             ("/a\tb", BadPath::Byte),

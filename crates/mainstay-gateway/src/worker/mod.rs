@@ -12,6 +12,7 @@ mod tick;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -83,13 +84,27 @@ pub(crate) struct Start {
 /// # Errors
 /// The system gives no thread, or the runtime no file descriptors.
 pub(crate) fn start(start: Start) -> io::Result<JoinHandle<()>> {
+    let name = format!("worker-{}", start.index);
     // Made here and not on the thread, so that what it lacks is known before anything is served.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    std::thread::Builder::new().name(format!("worker-{}", start.index)).spawn(move || {
+    let run = move || {
         let Start { index, clock, common, snapshot, access, messages, peers } = start;
         let worker = Rc::new(Worker::new(index, clock, common, &snapshot, access));
         LocalSet::new().block_on(&runtime, worker.run(messages, peers));
-    })
+    };
+    std::thread::Builder::new().name(name.clone()).spawn(move || unless_it_panics(&name, run, std::process::abort))
+}
+
+/// Runs a worker, and does the `last` thing when it panics.
+///
+/// A panic in the task of one connection ends that connection. One in the worker itself leaves its callers without
+/// anybody, and its share of every state unknown to the others, while the node looks well. So the process ends, loudly,
+/// and whoever watches over it starts another.
+fn unless_it_panics<T>(name: &str, run: impl FnOnce(), last: impl FnOnce() -> T) {
+    if std::panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+        tracing::error!(worker = name, "a worker panicked: this process ends");
+        last();
+    }
 }
 
 impl Worker {
@@ -121,8 +136,15 @@ impl Worker {
         worker
     }
 
-    async fn run(self: Rc<Self>, mut messages: mpsc::Receiver<Message>, peers: Vec<Peer>) {
-        tokio::task::spawn_local(Rc::clone(&self).tick(peers));
+    /// Ends with its mailbox. Neither half is a task of its own: what panics there is to end more than itself.
+    async fn run(self: Rc<Self>, messages: mpsc::Receiver<Message>, peers: Vec<Peer>) {
+        tokio::select! {
+            () = Rc::clone(&self).tick(peers) => {}
+            () = self.serve(messages) => {}
+        }
+    }
+
+    async fn serve(self: &Rc<Self>, mut messages: mpsc::Receiver<Message>) {
         while let Some(message) = messages.recv().await {
             match message {
                 Message::Connection(accepted) => self.accept(accepted),
@@ -267,7 +289,7 @@ impl Worker {
         CallId(id)
     }
 
-    /// An empty record, one that was used before where there is one.
+    /// A record to begin, one that was used before where there is one.
     pub(crate) fn record(&self) -> Record {
         self.spare.borrow_mut().pop().unwrap_or_default()
     }
@@ -307,4 +329,18 @@ impl Worker {
 /// The same length for the runtime's timers.
 pub(crate) fn to_std(length: Duration) -> std::time::Duration {
     std::time::Duration::from_nanos(length.as_nanos())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unless_it_panics;
+
+    #[test]
+    fn a_worker_that_panics_ends_more_than_itself() {
+        let mut ended = false;
+        unless_it_panics("worker-0", || (), || ended = true);
+        assert!(!ended, "a worker that ends with its mailbox ends alone");
+        unless_it_panics("worker-0", || panic!("a mistake of ours"), || ended = true);
+        assert!(ended);
+    }
 }

@@ -5,5 +5,6 @@
 mod attempts;
 mod bodies;
 mod connections;
+mod hostile;
 mod steering;
 mod world;

@@ -65,6 +65,11 @@ impl World {
         caller.answer()
     }
 
+    /// Callers' connections that are open.
+    pub(crate) fn open_connections(&self) -> u64 {
+        self.runtime.block_on(self.gateway.connections()).iter().map(|(_, open)| open).sum()
+    }
+
     /// Attempts that the metrics count.
     pub(crate) fn attempts(&self) -> u64 {
         self.runtime.block_on(self.gateway.metrics()).attempts()
