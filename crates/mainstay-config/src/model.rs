@@ -59,12 +59,6 @@ pub struct RateLimitId(pub usize);
 pub struct Node {
     /// What it calls itself; `None` for the host's name, which the node asks for when it starts.
     pub name: Option<String>,
-    /// Where it stands, at large. Default empty: not told.
-    pub region: String,
-    /// Where it stands, in its region. Default empty: not told.
-    pub zone: String,
-    /// Where it keeps what must outlive it. Default `mainstay-data`.
-    pub data_dir: PathBuf,
     /// How many threads carry calls; `None` for one per core.
     pub workers: Option<NonZeroUsize>,
     /// The longest that a stopping node waits for what runs. Default 30 s.

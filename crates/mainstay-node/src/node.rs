@@ -121,7 +121,8 @@ impl Node {
         for (listener, address) in &listeners {
             tracing::info!(listener, %address, "listening");
         }
-        tracing::info!(admin = %admin_address, probe = probe.map(tracing::field::display), "the node is running");
+        let node = shared.name();
+        tracing::info!(node, admin = %admin_address, probe = probe.map(tracing::field::display), "the node is running");
         Self { shared, admin: admin_address, probe, listeners, stop_admin, tasks, watcher }
     }
 

@@ -58,6 +58,12 @@ impl Shared {
         }
     }
 
+    /// What the node calls itself.
+    pub(crate) fn name(&self) -> String {
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.loaded().config.node.name.clone().unwrap_or_else(host)
+    }
+
     /// The configuration in force.
     pub(crate) fn loaded(&self) -> Arc<Loaded> {
         Arc::clone(&self.in_force.lock().unwrap_or_else(PoisonError::into_inner))

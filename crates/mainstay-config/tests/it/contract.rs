@@ -17,9 +17,9 @@ use Fate::{Built, Later};
 /// Each key with a value that is not its default, so that nothing passes by being what it would be anyway.
 const KEYS: &[(&str, &str, Fate)] = &[
     ("node.name", "host-a", Built),
-    ("node.region", "eu", Built),
-    ("node.zone", "a", Built),
-    ("node.data_dir", "/var/lib/mainstay", Built),
+    ("node.region", "eu", Later),
+    ("node.zone", "a", Later),
+    ("node.data_dir", "/var/lib/mainstay", Later),
     ("node.workers", "2", Built),
     ("node.drain", "10s", Built),
     ("node.drain_delay", "5s", Built),
