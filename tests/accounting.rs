@@ -20,7 +20,6 @@ fn every_attempt_is_in_the_log_in_the_metrics_and_at_the_instance_that_it_reache
     let books = fleet.every_attempt_is_accounted_for(&report);
     assert_eq!(books.logged, books.counted);
     assert!(books.logged > report.requests(), "nothing was tried again: no fault was felt");
-    assert!(books.written < books.logged, "no attempt was refused: nothing was killed");
     assert!(!books.open.is_empty(), "nothing was under way when an instance stood still");
     for open in &books.open {
         let line = if open.arrived { "read" } else { "not read" };
