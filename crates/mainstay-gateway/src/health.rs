@@ -1,7 +1,7 @@
 //! Asks the endpoints of a service how they are: the driver of [`mainstay_policy::CheckSchedule`] on sockets.
 //!
 //! In: the service's health settings and its endpoints, which may change at any time. Out: one [`CheckResult`] for each
-//! check, to a callback that tells the workers and is awaited. When a check is due is the schedule's decision; what a result means is
+//! check that could be made, to a callback that tells the workers and is awaited. When a check is due is the schedule's decision; what a result means is
 //! the fleet's. This runs on the control runtime and never on a worker.
 //!
 //! - A check never outlives its timeout, and never more than [`CONCURRENCY`] of one service run at once.
@@ -93,6 +93,7 @@ async fn run<F: Future<Output = ()>>(
                 // A check that was aborted with its set or that panicked has no result; the next one will have.
                 if let Ok((endpoint, result)) = ended
                     && let Some(address) = driver.finish(endpoint)
+                    && let Some(result) = result
                 {
                     report(address, result).await;
                 }
@@ -110,7 +111,7 @@ struct Driver {
     ids: HashMap<SocketAddr, EndpointId>,
     addresses: HashMap<EndpointId, SocketAddr>,
     named: u64,
-    running: JoinSet<(EndpointId, CheckResult)>,
+    running: JoinSet<(EndpointId, Option<CheckResult>)>,
 }
 
 impl Driver {

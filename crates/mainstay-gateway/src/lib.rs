@@ -11,6 +11,7 @@ mod answer;
 mod buffers;
 mod caller;
 mod clock;
+mod connect;
 mod discover;
 mod exchange;
 mod forward;

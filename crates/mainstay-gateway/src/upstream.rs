@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::buffers::{Buffers, Input, Output};
+use crate::connect::failure_of;
 use crate::forward::FieldRules;
 use crate::message::{Body, CAPACITY, Reset};
 
@@ -115,6 +116,8 @@ pub(crate) enum AttemptNews {
     Head(ResponseFacts),
     /// It failed.
     Failed(Reset),
+    /// We lack what a connection needs.
+    Unable,
 }
 
 /// What an attempt has to tell after the head.
@@ -214,11 +217,10 @@ impl Attempt {
                 self.link = Link::Open(Box::new(Connection::new(*id, stream)));
                 Poll::Ready(AttemptNews::Connected)
             }
-            Err(error) => {
-                let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-                let failure = if refused { Failure::Refused } else { Failure::Unreachable };
-                Poll::Ready(AttemptNews::Failed(Reset { failure, certainty: Certainty::NotSent }))
-            }
+            Err(error) => Poll::Ready(match failure_of(&error, self.address) {
+                Some(failure) => AttemptNews::Failed(Reset { failure, certainty: Certainty::NotSent }),
+                None => AttemptNews::Unable,
+            }),
         }
     }
 

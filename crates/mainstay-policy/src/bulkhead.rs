@@ -8,6 +8,8 @@
 //! worker takes permits from it in blocks and keeps a few spare ones, so that a request in steady state touches memory
 //! of its own worker only; all spare permits together are at most an eighth of the ceiling. A worker whose calls wait
 //! while it holds not one permit is *starving*: the pool then keeps a permit back for it, and the others return theirs.
+//! Who returns one for the others' sake lets each that starved then have its turn before it takes one by right again,
+//! though it starves itself by now: else the worker that releases, being there first, would win every time.
 //!
 //! **Queue.** First in, first out, bounded. A call that waits is admitted or told that it waited too long, once; until
 //! then it may leave. While the queue has not been empty for 100 ms it is a standing queue, which buys no throughput and
@@ -17,7 +19,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use mainstay_core::{CallId, Duration, Instant, Limit};
 
@@ -34,7 +39,8 @@ const BLOCK_MAX: u32 = 32;
 
 /// The permits that the workers of one node share. A clone is another handle to the same permits.
 ///
-/// The counters guard no other memory, so their operations are relaxed.
+/// The counters guard no other memory, so their operations are relaxed; only who sees a turn must see that its worker
+/// starves no more.
 #[derive(Debug, Clone)]
 pub struct PermitPool {
     cell: Arc<Cell>,
@@ -48,6 +54,8 @@ struct Cell {
     taken: AtomicU32,
     /// Workers whose calls wait while they hold not one permit.
     starving: AtomicU32,
+    /// How often a worker ceased to starve, by a permit or because its calls left.
+    turns: AtomicU64,
 }
 
 impl PermitPool {
@@ -55,7 +63,15 @@ impl PermitPool {
     #[must_use]
     pub fn new(limit: Limit<u32>, workers: u32) -> Self {
         let limit = AtomicU32::new(ceiling(limit));
-        Self { cell: Arc::new(Cell { workers: workers.max(1), limit, taken: 0.into(), starving: 0.into() }) }
+        Self {
+            cell: Arc::new(Cell {
+                workers: workers.max(1),
+                limit,
+                taken: 0.into(),
+                starving: 0.into(),
+                turns: 0.into(),
+            }),
+        }
     }
 
     /// Permits that exist.
@@ -78,9 +94,8 @@ impl PermitPool {
         (self.cell.limit.load(Relaxed) / self.cell.workers.saturating_mul(16)).clamp(1, BLOCK_MAX)
     }
 
-    /// Takes up to `wanted` permits. Who is not starving leaves one for each who is.
-    fn take(&self, wanted: u32, starving: bool) -> u32 {
-        let reserved = if starving { 0 } else { self.cell.starving.load(Relaxed) };
+    /// Takes up to `wanted` permits and leaves as many as are `reserved` for others.
+    fn take(&self, wanted: u32, reserved: u32) -> u32 {
         let mut taken = self.cell.taken.load(Relaxed);
         loop {
             let free = self.cell.limit.load(Relaxed).saturating_sub(taken).saturating_sub(reserved);
@@ -101,9 +116,9 @@ impl PermitPool {
         }
     }
 
-    /// Whether spare permits are wanted back: somebody starves, or the ceiling has come down.
-    fn wants_back(&self) -> bool {
-        self.cell.starving.load(Relaxed) > 0 || self.cell.taken.load(Relaxed) > self.cell.limit.load(Relaxed)
+    /// Whether more permits are held than there are: the ceiling has come down.
+    fn is_over(&self) -> bool {
+        self.cell.taken.load(Relaxed) > self.cell.limit.load(Relaxed)
     }
 
     fn set_limit(&self, limit: Limit<u32>) {
@@ -139,6 +154,8 @@ pub struct Bulkhead {
     in_use: u32,
     spare: u32,
     starving: bool,
+    /// Turns that have to pass before this worker takes what others starve for.
+    stands_back: u64,
     queue_max: usize,
     queue: VecDeque<Waiting>,
     /// When the queue was last empty.
@@ -162,6 +179,7 @@ impl Bulkhead {
             in_use: 0,
             spare: 0,
             starving: false,
+            stands_back: 0,
             queue_max: settings.queue as usize,
             queue: VecDeque::new(),
             standing_since: Instant::ORIGIN,
@@ -190,6 +208,7 @@ impl Bulkhead {
         if free {
             self.spare -= 1;
             self.in_use += 1;
+            self.watch_starving();
         }
         free
     }
@@ -259,11 +278,16 @@ impl Bulkhead {
     pub fn poke(&mut self, _now: Instant) {
         // Between one block less one and twice that, a load that goes up and down touches nothing shared. With a block of
         // one nothing is kept.
-        let keep = match self.pool.wants_back() {
+        let turns = self.pool.cell.turns.load(Acquire);
+        let others = self.others_starving();
+        let keep = match others > 0 || self.pool.is_over() {
             true => 0,
             false if self.spare > 2 * (self.block - 1) => self.block - 1,
             false => self.spare,
         };
+        if others > 0 && self.spare > 0 {
+            self.stands_back = turns + u64::from(others);
+        }
         self.pool.give_back(self.spare - keep);
         self.spare = keep;
         self.watch_starving();
@@ -290,16 +314,31 @@ impl Bulkhead {
     /// Whether a permit is at hand, fetching more where none is.
     fn has_spare(&mut self) -> bool {
         if self.spare == 0 {
-            self.spare = self.pool.take(self.block, self.starving);
+            self.spare = self.pool.take(self.block, self.reserved());
         }
         self.spare > 0
+    }
+
+    /// Permits that are not for this worker: one for each other that starves, unless it does so too and has not just
+    /// had its turn. Of those that starve one at least has not, so no permit stays unused for it: the first that stands
+    /// back does so for one that does not, until that one ceases to starve.
+    fn reserved(&self) -> u32 {
+        let by_right = self.starving && self.pool.cell.turns.load(Relaxed) >= self.stands_back;
+        if by_right { 0 } else { self.others_starving() }
+    }
+
+    fn others_starving(&self) -> u32 {
+        self.pool.cell.starving.load(Relaxed).saturating_sub(u32::from(self.starving))
     }
 
     fn watch_starving(&mut self) {
         let starving = !self.queue.is_empty() && self.in_use + self.spare == 0;
         match (self.starving, starving) {
             (false, true) => _ = self.pool.cell.starving.fetch_add(1, Relaxed),
-            (true, false) => _ = self.pool.cell.starving.fetch_sub(1, Relaxed),
+            (true, false) => {
+                self.pool.cell.starving.fetch_sub(1, Relaxed);
+                self.pool.cell.turns.fetch_add(1, Release);
+            }
             _ => {}
         }
         self.starving = starving;

@@ -11,6 +11,8 @@
 //!   been applied is repeated only when that is the same as doing it once (RFC 9110, section 9.2.2).
 //! - An attempt has one outcome, fixed by the head of its answer or by its failure, and each observer (the endpoint, the
 //!   breaker, the budget) learns it once. An answer that breaks off after its head amends the endpoint's outcome.
+//! - What we lack ourselves (a descriptor, a port, a connection of the pool) blames nobody: no endpoint, breaker or budget
+//!   learns of it, and no other attempt is made, since it would lack the same.
 //! - A fallback never answers a rate limit. A fallback service is a call of its own on what is left of the deadline.
 //! - A call that is dropped before its end gives back whatever it holds, so that no permit, probe or place in a queue
 //!   is ever lost to a caller that vanished.
@@ -22,7 +24,7 @@ use mainstay_core::{CallId, Certainty, Deadline, Duration, EndpointId, Failure, 
 use crate::service::{Held, LostAndFound};
 use crate::{
     Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, LimitVerdict,
-    NoRetry, Record, Refusal, Report, RetrySettings, Service, pause,
+    NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Service, pause,
 };
 
 mod messages;
@@ -82,6 +84,8 @@ struct Running {
     attempt: u8,
     began: Instant,
     connected: bool,
+    /// It waits, or waited before it connects, for a connection that our own limit holds back.
+    waits: bool,
     sent: bool,
     connect_by: Instant,
     head_by: Instant,
@@ -132,6 +136,8 @@ impl Call {
             Input::Begin => self.begin(service, now),
             Input::Limits(verdict) => self.limits(service, now, verdict),
             Input::Admitted { granted } => self.admitted(service, now, granted),
+            Input::Waits { attempt } => self.waits(attempt),
+            Input::Unable { attempt } => self.unable(service, now, attempt, false),
             Input::Connected { attempt } => self.connected(attempt),
             Input::Sent { attempt } => self.sent(attempt),
             Input::BodyMoved => self.body_moved(service, now),
@@ -154,6 +160,9 @@ impl Call {
             (Stage::Queued { .. }, _) => {
                 service.bulkhead.leave(self.id);
                 self.left_queue(service, now, due.why);
+            }
+            (Stage::Attempting, _) if self.running.is_some_and(|running| running.waits) => {
+                self.tired_of_waiting(service, now);
             }
             (Stage::Attempting, Timer::Call | Timer::Attempt) if self.awaits_body => self.tired_of_caller(service, now),
             (Stage::Attempting, Timer::Call) => self.out_of_time(service, now),
@@ -334,23 +343,34 @@ impl Call {
             idempotent: self.facts.method.is_idempotent(),
             tried: &self.tried[..usize::from(attempt)],
         };
-        let Ok(choice) = service.fleet.choose(now, &ask) else {
-            service.bulkhead.release(now);
-            return match why {
-                AttemptReason::First => self.conclude(service, now, Refusal::NoEndpoint, None),
-                AttemptReason::Retry | AttemptReason::Resend => self.no_retry(service, now, NoRetry::NoEndpoint),
-            };
+        let choice = match service.fleet.choose(now, &ask) {
+            Ok(choice) => choice,
+            Err(none) => {
+                service.bulkhead.release(now);
+                return self.no_endpoint(service, now, why, none);
+            }
         };
         self.tried[usize::from(attempt)] = choice.endpoint;
         self.made += 1;
         let head_by = self.head_by(service, now);
         let connect_by = (now + service.settings().timeout.connect).min(head_by);
-        let running = Running { choice, attempt, began: now, connected: false, sent: false, connect_by, head_by };
-        self.running = Some(running);
+        let (connected, waits, sent) = (false, false, false);
+        self.running = Some(Running { choice, attempt, began: now, connected, waits, sent, connect_by, head_by });
         self.stage = Stage::Attempting;
         let Choice { endpoint, probe, panic } = choice;
         self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic });
         self.output(Output::Attempt(AttemptOrder { attempt, endpoint, why, deadline: self.facts.deadline }));
+    }
+
+    fn no_endpoint(&mut self, service: &mut Service, now: Instant, why: AttemptReason, none: NoEndpoint) {
+        match (why, none) {
+            (AttemptReason::Retry | AttemptReason::Resend, _) => self.no_retry(service, now, NoRetry::NoEndpoint),
+            // A limit that we set says nothing about the service.
+            (AttemptReason::First, NoEndpoint::AllBusy) => {
+                self.fall_back(service, now, Refusal::Exhausted, Some(Duration::from_secs(1)));
+            }
+            (AttemptReason::First, _) => self.conclude(service, now, Refusal::NoEndpoint, None),
+        }
     }
 
     /// An attempt is cut short only where another may follow; the last one has the rest of the deadline.
@@ -361,15 +381,23 @@ impl Call {
         (now + length).min(self.facts.deadline)
     }
 
+    fn waits(&mut self, attempt: u8) {
+        if let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) {
+            running.waits = !running.connected;
+        }
+    }
+
     fn connected(&mut self, attempt: u8) {
         if let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) {
             running.connected = true;
+            running.waits = false;
         }
     }
 
     fn sent(&mut self, attempt: u8) {
         if let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) {
             running.connected = true;
+            running.waits = false;
             running.sent = true;
         }
     }
@@ -476,6 +504,22 @@ impl Call {
         self.conclude(service, now, Refusal::Deadline, None);
     }
 
+    /// The attempt could not be made, for what we lack ourselves.
+    fn unable(&mut self, service: &mut Service, now: Instant, attempt: u8, pool: bool) {
+        let Some(running) = self.current(attempt) else { return };
+        self.record.push(now, Decision::Unable { attempt, pool });
+        service.fleet.report(now, running.choice, Report::Nothing);
+        self.release(service, now, true);
+        self.fall_back(service, now, Refusal::Exhausted, Some(Duration::from_secs(1)));
+    }
+
+    /// No connection of the pool came free in time.
+    fn tired_of_waiting(&mut self, service: &mut Service, now: Instant) {
+        let Some(running) = self.running else { return };
+        self.output(Output::Cancel { attempt: running.attempt });
+        self.unable(service, now, running.attempt, true);
+    }
+
     /// The request did not come in time, so nobody could answer it.
     fn tired_of_caller(&mut self, service: &mut Service, now: Instant) {
         let Some(running) = self.running else { return };
@@ -519,7 +563,8 @@ impl Call {
         let waited = now.since(running.began);
         let median = service.fleet.median_latency().unwrap_or(Duration::ZERO);
         let long = waited > IMPATIENCE_MIN && waited > median.saturating_mul(IMPATIENCE_MEDIANS);
-        let report = if long || waited >= service.settings().timeout.attempt {
+        let speaks = !running.waits && (long || waited >= service.settings().timeout.attempt);
+        let report = if speaks {
             Report::Failed { failure: Failure::Timeout, certainty: running.certainty(), latency: waited }
         } else {
             Report::Nothing

@@ -78,6 +78,13 @@ pub enum Decision {
         /// What it left behind.
         certainty: Certainty,
     },
+    /// We lacked what an attempt needs, so it was not made. Nothing was sent, and nobody is to blame for it but us.
+    Unable {
+        /// Which one.
+        attempt: u8,
+        /// It was a connection of the pool; otherwise a descriptor, a port or memory.
+        pool: bool,
+    },
     /// Another attempt will follow after a pause.
     Backoff {
         /// The pause.
@@ -218,6 +225,8 @@ pub enum Refusal {
     QueueFull,
     /// It waited too long in the queue.
     QueueTimeout,
+    /// We lacked what an attempt needs: a connection of the pool, a descriptor, a port, memory.
+    Exhausted,
     /// No endpoint can be used.
     NoEndpoint,
     /// The deadline passed while we waited for an answer.
@@ -232,7 +241,7 @@ impl Refusal {
     pub const fn origin(self) -> Origin {
         match self {
             Self::RateLimited | Self::DeadlinePassed | Self::SlowRequest => Origin::Client,
-            Self::BreakerOpen | Self::QueueFull | Self::QueueTimeout => Origin::Us,
+            Self::BreakerOpen | Self::QueueFull | Self::QueueTimeout | Self::Exhausted => Origin::Us,
             Self::NoEndpoint | Self::Deadline | Self::Failed(_) => Origin::Upstream,
         }
     }
@@ -247,6 +256,7 @@ impl Refusal {
             Self::BreakerOpen => "breaker_open",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::Exhausted => "exhausted",
             Self::NoEndpoint => "no_endpoint",
             Self::Deadline => "deadline",
             Self::Failed(failure) => failure.as_str(),

@@ -18,7 +18,7 @@ mod records;
 mod story;
 mod wall;
 
-pub use access_log::{AccessLog, AccessWriter, Line, LineFormat, TRIES_MAX, Tried, Try, tries};
+pub use access_log::{AccessLog, AccessWriter, Line, LineFormat, TRIES_MAX, Tried, Try, all_tries, tries};
 pub use exposition::{CONTENT_TYPE, EndpointFigures, Figures, NodeFigures, ProcessFigures, ServiceFigures, render};
 pub use logs::{LogFormat, LogLevel, LogStartError, start_logs};
 pub use method::Method;

@@ -119,6 +119,7 @@ impl FoundRecord {
                 format!("attempt {} was given up; {}", ordinal(attempt), left_behind(certainty)),
                 None,
             ),
+            Decision::Unable { attempt, pool } => self.unable(attempt, pool),
             Decision::Backoff { pause } => told(
                 "backoff",
                 format!("another attempt follows after a pause of {}", Short(pause)),
@@ -199,6 +200,14 @@ impl FoundRecord {
         told("failed", text, self.failure_key(failure))
     }
 
+    fn unable(&self, attempt: u8, pool: bool) -> Told {
+        let (lack, key) = match pool {
+            true => ("all connections to the instance that are allowed were busy", self.key("pool.size")),
+            false => ("Mainstay itself lacked a descriptor, a port or memory for it", None),
+        };
+        told("unable", format!("attempt {} was not made: {lack}; nothing was sent", ordinal(attempt)), key)
+    }
+
     fn failure_key(&self, failure: Failure) -> Option<String> {
         match failure {
             Failure::ConnectTimeout => self.key("timeout.connect"),
@@ -256,6 +265,7 @@ impl FoundRecord {
                 ("no permit is free, and as many calls wait for one as may", self.key("bulkhead.queue"))
             }
             Refusal::QueueTimeout => ("it waited as long as it may", self.key("bulkhead.queue_timeout")),
+            Refusal::Exhausted => ("Mainstay lacked what an attempt needs", None),
             Refusal::NoEndpoint => ("no endpoint can be used", self.key("endpoints")),
             Refusal::Deadline => ("its deadline passed", Some("route.timeout".to_owned())),
             Refusal::Failed(failure) => {
@@ -466,6 +476,22 @@ mod tests {
         assert!(story.contains("it may have been applied"), "{story}");
         assert!(story.contains("[service.shop.retry.idempotent_only]"), "{story}");
         assert!(story.contains("ended without an answer: the connection broke"), "{story}");
+    }
+
+    #[test]
+    fn what_mainstay_lacks_itself_is_not_told_of_the_instance() {
+        let story = |pool| {
+            record(&[
+                (40, attempt(0, AttemptReason::First)),
+                (50, Decision::Unable { attempt: 0, pool }),
+                (50, Decision::Ended(End::Refused(Refusal::Exhausted))),
+            ])
+            .story(|_| None)
+        };
+        let (pool, system) = (story(true), story(false));
+        assert!(pool.contains("were busy; nothing was sent  [service.shop.pool.size]"), "{pool}");
+        assert!(system.contains("attempt 1 was not made: Mainstay itself lacked a descriptor"), "{system}");
+        assert!(system.contains("ended without an answer: Mainstay lacked what an attempt needs"), "{system}");
     }
 
     #[test]

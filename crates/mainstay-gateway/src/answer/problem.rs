@@ -75,6 +75,7 @@ fn refused(refusal: Refusal) -> ProblemFacts {
         Refusal::BreakerOpen => (503, "destination_unavailable", "The service is failing and is given a rest."),
         Refusal::QueueFull => (503, "connection_limit_reached", "The service is busy and its queue is full."),
         Refusal::QueueTimeout => (503, "connection_limit_reached", "The service is busy; the call waited too long."),
+        Refusal::Exhausted => (503, "connection_limit_reached", "No connection to an instance could be opened here."),
         Refusal::NoEndpoint => (503, "destination_unavailable", "No instance of the service can be used."),
         Refusal::Deadline => (504, "http_response_timeout", "The deadline passed before an answer came."),
         Refusal::Failed(failure) => return failed(failure),

@@ -142,6 +142,7 @@ fn every_reason_has_a_status_and_its_words() {
         (Problem::Refused(Refusal::RateLimited), 429, Some("http_request_denied")),
         (Problem::Refused(Refusal::QueueFull), 503, Some("connection_limit_reached")),
         (Problem::Refused(Refusal::QueueTimeout), 503, Some("connection_limit_reached")),
+        (Problem::Refused(Refusal::Exhausted), 503, Some("connection_limit_reached")),
         (Problem::Refused(Refusal::NoEndpoint), 503, Some("destination_unavailable")),
         (Problem::Refused(Refusal::Deadline), 504, Some("http_response_timeout")),
         (Problem::Refused(Refusal::Failed(Failure::Refused)), 502, Some("connection_refused")),

@@ -35,7 +35,7 @@ impl Exchange<'_> {
                 self.input(Input::Connected { attempt: number });
             }
             Some(Found::Connect(id)) => attempt.connect(id),
-            Some(Found::Wait) => {}
+            Some(Found::Wait) => self.input(Input::Waits { attempt: number }),
             None => self.fail(number, Reset { failure: Failure::Unreachable, certainty: Certainty::NotSent }),
         }
     }
@@ -46,6 +46,12 @@ impl Exchange<'_> {
         self.end_attempt(AttemptResult::Failed(reset.failure));
         let Reset { failure, certainty } = reset;
         self.input(Input::Failed { attempt: number, failure, certainty });
+    }
+
+    /// The attempt cannot be made, for what we lack ourselves.
+    fn unable(&mut self, number: u8) {
+        self.end_attempt(AttemptResult::Cancelled);
+        self.input(Input::Unable { attempt: number });
     }
 
     /// The call gives the attempt up.
@@ -84,6 +90,10 @@ impl Exchange<'_> {
                     self.fail(number, reset);
                     true
                 }
+                Poll::Ready(AttemptNews::Unable) => {
+                    self.unable(number);
+                    true
+                }
                 Poll::Ready(_) => {
                     self.input(Input::Connected { attempt: number });
                     true
@@ -112,7 +122,7 @@ impl Exchange<'_> {
                 self.fail(number, reset);
                 true
             }
-            Poll::Ready(AttemptNews::Connected) => true,
+            Poll::Ready(AttemptNews::Connected | AttemptNews::Unable) => true,
         }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! In: an address and what is asked. Out: pass, or how it failed, with the same words as for a call, because an endpoint
 //! that refused is let back in sooner than one that answered badly. The answer is read up to the end of its head by the
-//! same strict machine as any other; its body is not read. The whole takes no longer than the timeout.
+//! same strict machine as any other; its body is not read. The whole takes no longer than the timeout. A check that
+//! cannot be made, for what we lack ourselves, has no result.
 
-use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,30 +17,27 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-/// Checks `address` once.
-pub(super) async fn check(address: SocketAddr, settings: &HealthSettings) -> CheckResult {
+use crate::connect::failure_of;
+
+/// Checks `address` once; `None` when we lack what that needs.
+pub(super) async fn check(address: SocketAddr, settings: &HealthSettings) -> Option<CheckResult> {
     let deadline = Instant::now() + Duration::from_nanos(settings.timeout.as_nanos());
-    match ask(address, &settings.probe, deadline).await {
+    let answer = match timeout_at(deadline, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => ask(stream, address, &settings.probe, deadline).await,
+        Ok(Err(error)) => Err(failure_of(&error, address)?),
+        Err(_elapsed) => Err(Failure::ConnectTimeout),
+    };
+    Some(match answer {
         Ok(()) => CheckResult::Pass,
         Err(failure) => CheckResult::Fail(failure),
-    }
+    })
 }
 
-async fn ask(address: SocketAddr, probe: &Probe, deadline: Instant) -> Result<(), Failure> {
-    let connected = timeout_at(deadline, TcpStream::connect(address)).await;
-    let stream = connected.map_err(|_| Failure::ConnectTimeout)?.map_err(|error| connect_failure(&error))?;
+async fn ask(stream: TcpStream, address: SocketAddr, probe: &Probe, deadline: Instant) -> Result<(), Failure> {
     let Probe::Http { path, expect } = probe else { return Ok(()) };
     let status = timeout_at(deadline, get(stream, address, path)).await.map_err(|_| Failure::Timeout)??;
     let expected = expect.iter().any(|(first, last)| (*first..=*last).contains(&status));
     if expected { Ok(()) } else { Err(Failure::Status(status)) }
-}
-
-fn connect_failure(error: &io::Error) -> Failure {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => Failure::Refused,
-        ErrorKind::TimedOut => Failure::ConnectTimeout,
-        _ => Failure::Unreachable,
-    }
 }
 
 /// The status that a GET of `path` is answered with.

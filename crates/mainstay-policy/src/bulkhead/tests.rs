@@ -161,6 +161,73 @@ fn a_worker_without_any_permit_gets_one_though_others_have_a_queue() {
     assert_eq!(admitted(&mut busy, 3), [0]);
 }
 
+/// Each worker has a call that waits; `first` has the permit, gives it back and asks again at once, as often as it likes.
+/// How many times it was served before `second` was.
+fn turns_before(first: &mut Bulkhead, second: &mut Bulkhead, millis: u64) -> u32 {
+    for turns in 1.. {
+        if first.waiting() == 0 {
+            wait_in(first, millis, 1);
+        }
+        first.release(at(millis));
+        let mut mine = admitted(first, millis);
+        first.poke(at(millis));
+        mine.extend(admitted(first, millis));
+        second.poke(at(millis));
+        if !admitted(second, millis).is_empty() {
+            assert!(mine.is_empty());
+            return turns;
+        }
+        assert_eq!(mine, [1], "somebody is served");
+        assert!(turns < 100, "the other one is never served");
+    }
+    0
+}
+
+#[test]
+fn who_gives_a_permit_back_for_anothers_sake_does_not_take_it_again_before_the_other_could() {
+    let [mut a, mut b] = workers(1, 9);
+    assert!(a.try_enter());
+    for round in 0..20 {
+        wait_in(&mut b, round, 2);
+        assert!(turns_before(&mut a, &mut b, round) <= 2);
+        wait_in(&mut a, round, 3);
+        assert!(turns_before(&mut b, &mut a, round) <= 2);
+    }
+}
+
+#[test]
+fn three_workers_that_starve_are_served_by_turns() {
+    let mut bulkheads: [Bulkhead; 3] = workers(1, 99);
+    assert!(bulkheads[0].try_enter());
+    for worker in &mut bulkheads {
+        (1..=30).for_each(|call| wait_in(worker, 0, call));
+    }
+    let mut served = [0; 3];
+    for round in 0..60 {
+        for worker in &mut bulkheads {
+            if worker.in_use() > 0 {
+                worker.release(at(round % 50));
+            }
+        }
+        // The first ones always ask first.
+        let winner = bulkheads.iter_mut().position(|worker| worker.poll_admitted(at(round % 50)).is_some());
+        served[winner.expect("somebody is served")] += 1;
+    }
+    assert_eq!(served, [20; 3]);
+}
+
+#[test]
+fn nobody_stands_back_for_a_call_that_left() {
+    let [mut a, mut b] = workers(1, 9);
+    assert!(a.try_enter());
+    wait_in(&mut a, 0, 1);
+    wait_in(&mut b, 0, 2);
+    a.release(at(1));
+    assert_eq!(admitted(&mut a, 1), []);
+    b.leave(CallId(2));
+    assert_eq!(admitted(&mut a, 1), [1]);
+}
+
 #[test]
 fn nothing_is_kept_for_a_call_that_left() {
     let [mut busy, mut quiet] = workers(1, 9);

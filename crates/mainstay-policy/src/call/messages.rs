@@ -33,6 +33,17 @@ pub enum Input {
         /// A permit came with it; otherwise it has waited too long.
         granted: bool,
     },
+    /// The attempt waits for a connection because of our own limit on them: what comes of that is not the endpoint's
+    /// fault. [`Input::Connected`] ends it.
+    Waits {
+        /// Which attempt.
+        attempt: u8,
+    },
+    /// We lack what the attempt needs: a descriptor, a port, memory. Nothing was sent and nothing further comes from it.
+    Unable {
+        /// Which attempt.
+        attempt: u8,
+    },
     /// A connection for the attempt stands, old or new.
     Connected {
         /// Which attempt.

@@ -163,7 +163,7 @@ impl Fleet {
             return NoEndpoint::Empty;
         }
         if self.candidates.is_empty() {
-            return if self.census.probing > 0 { NoEndpoint::AllBusy } else { NoEndpoint::AllEjected };
+            return NoEndpoint::AllEjected;
         }
         let mut tried = ask.tried.iter().filter_map(|id| self.endpoints.get(*id));
         if tried.any(|endpoint| has_room(endpoint, &self.settings)) {

@@ -41,9 +41,9 @@ pub enum NoEndpoint {
     Empty,
     /// Those with room were tried by this call already, and one that was not is only busy.
     AllTried,
-    /// Each is at its limit, or its probe is under way.
+    /// Each is at the limit that we set it.
     AllBusy,
-    /// Each is ejected.
+    /// Each is ejected, or its probe is under way.
     AllEjected,
 }
 

@@ -253,8 +253,10 @@ fn note(running: &mut Running, output: Output) {
 }
 
 fn draw_news(luck: &mut Luck, attempt: u8) -> Input {
-    match luck.below(8) {
+    match luck.below(10) {
         0 => Input::Connected { attempt },
+        8 => Input::Waits { attempt },
+        9 => Input::Unable { attempt },
         1 => Input::Sent { attempt },
         2 => [Input::BodyNotKept, Input::BodyMoved, Input::AwaitsBody(true), Input::AwaitsBody(false)]
             [luck.below(4) as usize],

@@ -16,7 +16,7 @@ use std::thread;
 
 pub(crate) use line::Millis;
 pub use line::{Line, LineFormat, TRIES_MAX, Try};
-pub use tries::{Tried, tries};
+pub use tries::{Tried, all_tries, tries};
 
 /// Bytes of one buffer.
 const BUFFER: usize = 64 * 1024;

@@ -29,9 +29,14 @@ pub struct Tried {
 /// one that was answered whole and is no failure. `whole` says that the instance had given all of the answer that was
 /// passed on, even if its caller did not stay for it.
 pub fn tries(entries: &[Entry], whole: bool) -> impl Iterator<Item = Tried> + '_ {
-    let told: &[Entry] = if is_plain(entries) { &[] } else { entries };
-    told.iter().enumerate().filter_map(move |(at, entry)| match entry.what {
-        Decision::Attempt { attempt, endpoint, .. } => Some(tried(&told[at..], attempt, endpoint, whole)),
+    all_tries(if is_plain(entries) { &[] } else { entries }, whole)
+}
+
+/// As [`tries`], and the one attempt of a plain story too: for the call of a fallback, which is never told by the line
+/// alone.
+pub fn all_tries(entries: &[Entry], whole: bool) -> impl Iterator<Item = Tried> + '_ {
+    entries.iter().enumerate().filter_map(move |(at, entry)| match entry.what {
+        Decision::Attempt { attempt, endpoint, .. } => Some(tried(&entries[at..], attempt, endpoint, whole)),
         _ => None,
     })
 }
@@ -58,6 +63,9 @@ fn tried(entries: &[Entry], attempt: u8, endpoint: EndpointId, whole: bool) -> T
             }
             Decision::Cancelled { attempt: of, certainty } if of == attempt => {
                 Some((AttemptResult::Cancelled, certainty))
+            }
+            Decision::Unable { attempt: of, .. } if of == attempt => {
+                Some((AttemptResult::Cancelled, Certainty::NotSent))
             }
             Decision::Ended(End::Interrupted { status, .. }) if !whole => {
                 Some((AttemptResult::Interrupted(status), Certainty::Applied))
@@ -111,6 +119,14 @@ mod tests {
     }
 
     #[test]
+    fn a_fallback_that_answers_at_once_is_told_even_so() {
+        let story = [attempt(0), Decision::Ended(End::Answered { status: 200 })];
+        let entries = story.map(|what| Entry { after: Duration::ZERO, what });
+        let results: Vec<_> = all_tries(&entries, true).map(|tried| tried.result).collect();
+        assert_eq!(results, [AttemptResult::Success(200)]);
+    }
+
+    #[test]
     fn each_attempt_on_the_way_to_an_answer_has_its_place_its_time_and_its_end() {
         let story = [
             (0, attempt(0)),
@@ -151,6 +167,7 @@ mod tests {
         let head = Decision::Head { attempt: 0, status: 500 };
         let stories = [
             (Decision::Cancelled { attempt: 0, certainty: Certainty::Unknown }, End::CallerLeft, "cancelled"),
+            (Decision::Unable { attempt: 0, pool: true }, End::Refused(Refusal::Exhausted), "cancelled"),
             (head, End::Answered { status: 500 }, "500"),
             (head, End::Fallback(FallbackKind::Respond), "500"),
             (head, End::Interrupted { status: 500, origin: mainstay_core::Origin::Upstream }, "interrupted"),

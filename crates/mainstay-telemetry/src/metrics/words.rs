@@ -47,7 +47,7 @@ pub enum AttemptResult {
     Failed(Failure),
     /// The answer broke off after its head; its status.
     Interrupted(u16),
-    /// It was given up before there was an answer: the caller left, or another attempt won.
+    /// It was given up before there was an answer: the caller left, another attempt won, or we lacked what it needs.
     Cancelled,
 }
 
@@ -140,7 +140,7 @@ pub(crate) const fn no_retry_index(why: NoRetry) -> usize {
 }
 
 /// Refusals by index; a failed last attempt is one, whatever the failure, since attempts tell which.
-pub(crate) const REFUSALS: [(&str, &str); 9] = [
+pub(crate) const REFUSALS: [(&str, &str); 10] = [
     ("deadline_passed", "client"),
     ("rate_limited", "client"),
     ("breaker_open", "us"),
@@ -150,6 +150,7 @@ pub(crate) const REFUSALS: [(&str, &str); 9] = [
     ("deadline", "upstream"),
     ("failed", "upstream"),
     ("slow_request", "client"),
+    ("exhausted", "us"),
 ];
 
 pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
@@ -163,6 +164,7 @@ pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
         Refusal::Deadline => 6,
         Refusal::Failed(_) => 7,
         Refusal::SlowRequest => 8,
+        Refusal::Exhausted => 9,
     }
 }
 
@@ -248,6 +250,7 @@ mod tests {
             Refusal::NoEndpoint,
             Refusal::Deadline,
             Refusal::SlowRequest,
+            Refusal::Exhausted,
         ];
         for refusal in refusals {
             assert_eq!(REFUSALS[refusal_index(refusal)], (refusal.as_str(), refusal.origin().as_str()));
