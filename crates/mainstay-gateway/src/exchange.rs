@@ -5,10 +5,12 @@
 //! by hand, because a call waits for several things at once (the rest of the request, an instance, the caller's leaving,
 //! a turn in the queue, a deadline) and each of them may change what the others mean.
 //!
+//! - A call begins when its body is there, so that a slow caller holds nothing that others wait for ([`arriving`]).
 //! - In steady state a request costs two reads, two writes and no allocation: everything it needs was used before.
 //! - Neither direction holds more than [`crate::message::CAPACITY`] bytes that its reader has not taken.
 //! - Whatever way it ends, each attempt is counted once, and the call gives back what it held.
 
+mod arriving;
 mod asking;
 mod attempts;
 mod own;
@@ -18,13 +20,14 @@ mod settle;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use mainstay_config::RateLimitId;
 use mainstay_core::{CallId, Duration, Failure, Instant};
 use mainstay_http1::ResponseFacts;
 use mainstay_policy::{Call, Facts, Input, LimitVerdict, Output, RefuseOrder, RetrySettings};
 
+use crate::answer::Problem;
 use crate::caller::CallerSide;
 use crate::clock::Clock;
 use crate::forward::Peer;
@@ -36,6 +39,7 @@ use crate::upstream::Attempt;
 use crate::worker::{Local, ServiceCell, Worker};
 
 pub(crate) use own::answer_alone;
+use settle::Told;
 
 /// How often a caller that has ended its sending side is looked after (see [`CallerSide::poll_gone`]).
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
@@ -101,21 +105,24 @@ pub(crate) struct Exchange<'a> {
     told_not_kept: bool,
     /// What the call was told last of whom it waits for.
     awaits_body: bool,
+    /// It was waited for the body before the call began.
+    waited: bool,
+    /// What was wrong with the request, where its caller could be told.
+    problem: Option<Problem>,
+    /// The attempts of the calls that were made in place of the caller's own.
+    told: Vec<Told>,
 }
 
 impl<'a> Exchange<'a> {
     /// A call that has not begun.
     pub(crate) fn new(parts: Parts<'a>, plan: Plan<'a>, now: Instant) -> Self {
-        let mut leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts, now);
-        if let Some(rule) = &plan.route.retry {
-            leg.call.set_retry(Arc::clone(rule));
-        }
+        let leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts, now);
         let keep = match &plan.route.retry {
             Some(rule) => kept_of_body(rule.as_ref().as_ref()),
             None => kept_of_body(leg.service.settings().settings().retry.as_ref()),
         };
         parts.body.begin(keep);
-        Self {
+        let mut exchange = Self {
             parts,
             plan,
             leg,
@@ -131,27 +138,36 @@ impl<'a> Exchange<'a> {
             stale: false,
             told_not_kept: false,
             awaits_body: false,
+            waited: false,
+            problem: None,
+            told: Vec::new(),
+        };
+        exchange.set_retry();
+        exchange
+    }
+
+    fn set_retry(&mut self) {
+        if let Some(rule) = &self.plan.route.retry {
+            self.leg.call.set_retry(Arc::clone(rule));
         }
     }
 
     /// Makes the call; false when the connection is to close.
     pub(crate) async fn run(mut self) -> bool {
-        let mut begun = false;
+        let (mut awaits, mut begun) = (false, false);
         poll_fn(|cx| {
-            if !std::mem::replace(&mut begun, true) {
-                self.begin(cx);
+            if !begun {
+                if std::mem::replace(&mut awaits, true) {
+                    self.now = self.parts.worker.clock.now();
+                }
+                ready!(self.poll_begin(cx));
+                begun = true;
             }
             self.poll(cx)
         })
         .await;
         self.settle();
         self.answer == Answer::Written && !self.parts.caller.is_broken()
-    }
-
-    /// Looks at what has already come of the body, so that a short one goes upstream in one write with its head.
-    fn begin(&mut self, cx: &mut Context<'_>) {
-        while !self.parts.body.is_complete() && self.answer == Answer::Nothing && self.poll_caller(cx) {}
-        self.input(Input::Begin);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -112,6 +112,11 @@ impl Body {
         }
     }
 
+    /// Whether a call waits for more of it before it begins: there is more to come, and it can be kept.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.keep_max > 0 && self.has_room(None)
+    }
+
     /// Takes `data` in; false when the body can no longer be kept whole from now on. `sent` is how far the running
     /// attempt is; what it has sent is dropped once the body is not kept.
     pub(crate) fn push(&mut self, data: &[u8], sent: Option<u64>, buffers: &Buffers, budget: &Budget) {
@@ -244,11 +249,26 @@ mod tests {
         assert!(body.has_room(None));
         body.push(b"1234", None, &buffers, &budget);
         assert!(!body.has_room(None), "more cannot be kept, and nobody sends it yet");
+        assert!(!body.is_awaited(), "so the call begins");
         assert!(body.has_room(Some(0)), "an attempt has begun");
         let piece = [0; CAPACITY];
         body.push(&piece, Some(0), &buffers, &budget);
         assert!(!body.has_room(Some(4)), "the instance is slow");
         assert!(body.has_room(Some(5)));
+    }
+
+    #[test]
+    fn a_call_waits_for_what_can_be_kept_and_for_nothing_else() {
+        let (buffers, budget) = (Buffers::default(), budget(1 << 20));
+        let mut body = Body::default();
+        body.begin(0);
+        assert!(!body.is_awaited());
+        body.begin(8);
+        body.push(b"1234", None, &buffers, &budget);
+        assert!(body.is_awaited());
+        body.finish(&[], b"");
+        assert!(!body.is_awaited());
+        body.release(&buffers, &budget);
     }
 
     #[test]

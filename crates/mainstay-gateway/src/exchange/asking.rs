@@ -2,8 +2,8 @@
 
 use std::task::{Context, Poll};
 
-use mainstay_core::Limit;
-use mainstay_policy::{Input, Output};
+use mainstay_core::{Duration, Limit};
+use mainstay_policy::{AttemptOrder, AttemptReason, Input, Output};
 use mainstay_telemetry::AttemptResult;
 
 use super::{Answer, Exchange};
@@ -60,7 +60,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn send_continue(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn send_continue(&mut self, cx: &mut Context<'_>) {
         let (_, machine, out) = self.parts.caller.answer(&self.parts.worker.buffers);
         if machine.send_continue(out) {
             // What does not go out at once goes with the answer.
@@ -76,11 +76,12 @@ impl Exchange<'_> {
     }
 
     /// What the caller sends cannot be passed on. It is told so while it can be.
-    fn bad_request(&mut self, problem: Problem) -> bool {
+    pub(super) fn bad_request(&mut self, problem: Problem) -> bool {
         self.leave_call();
         if self.answer == Answer::Nothing {
             self.parts.caller.machine.close_after_response();
             self.write_problem(problem);
+            self.problem = Some(problem);
         } else {
             self.abort();
         }
@@ -93,8 +94,10 @@ impl Exchange<'_> {
             self.leave_queue();
             self.input(Input::CallerLeft);
             while let Some(output) = self.leg.call.poll_output() {
-                if let Output::Cancel { attempt } = output {
-                    self.cancel(attempt);
+                match output {
+                    Output::Cancel { attempt } => self.cancel(attempt),
+                    Output::Attempt(order) => self.forgo(&order),
+                    _ => {}
                 }
             }
             self.end_attempt(match self.attempt.as_ref().and_then(|attempt| attempt.status) {
@@ -105,5 +108,15 @@ impl Exchange<'_> {
             let inner = std::mem::replace(&mut self.leg, outer);
             self.settle_leg(inner);
         }
+    }
+
+    /// Counts an attempt that was ordered and is not made any more, as its record has it.
+    fn forgo(&self, order: &AttemptOrder) {
+        let mut counters = self.parts.worker.counters.borrow_mut();
+        if let (AttemptReason::Retry | AttemptReason::Resend, Some(failure)) = (order.why, self.leg.last_failure) {
+            counters.retry(self.leg.service.key, failure);
+        }
+        let key = self.leg.service.key_of(order.endpoint);
+        counters.attempt(key, self.plan.asker.method, AttemptResult::Cancelled, Duration::ZERO);
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! All of it is read from the call's own record, so that none of them can tell another story.
 
+use std::sync::Arc;
+
 use mainstay_core::{Instant, Origin};
 use mainstay_http1::RequestView;
 use mainstay_policy::{Decision, End, Entry, FallbackKind, Input};
 use mainstay_telemetry::{
-    EndpointKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, tries as tries_of,
+    EndpointKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries, tries as tries_of,
 };
 
 use super::{Exchange, Leg};
+use crate::answer::Problem;
 use crate::caller::CallerSide;
 use crate::clock::unix_time;
 use crate::plan::Asker;
@@ -31,6 +34,13 @@ pub(super) struct Story<'a> {
     pub(super) origin: Option<Origin>,
 }
 
+/// An attempt, with its times since the request began, and where it went.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    tried: Tried,
+    endpoint: Option<Arc<str>>,
+}
+
 impl Exchange<'_> {
     /// Counts, records and logs the call, and gives back what it held.
     pub(super) fn settle(&mut self) {
@@ -40,13 +50,19 @@ impl Exchange<'_> {
         let lasted = self.now.since(self.plan.asker.began);
         worker.counters.borrow_mut().request(key, self.plan.asker.method, self.status, lasted);
         if worker.access.borrow().is_on() {
-            let (end, origin) = end_of(self.leg.call.record().entries());
-            let endpoint = self.leg.call.last_endpoint().and_then(|last| self.leg.service.endpoint_text(last));
+            let (end, origin) = match self.problem {
+                Some(problem) => (problem.facts().reason, Some(Origin::Client)),
+                None => end_of(self.leg.call.record().entries()),
+            };
+            let endpoint = match self.told.last() {
+                Some(told) => told.endpoint.clone(),
+                None => self.leg.call.last_endpoint().and_then(|last| self.leg.service.endpoint_text(last)),
+            };
             let story = Story {
                 route: &self.plan.route.label,
                 service: &self.leg.service.name,
                 endpoint: endpoint.as_deref().unwrap_or_default(),
-                attempts: u32::from(self.leg.call.attempts()),
+                attempts: u32::from(self.leg.call.attempts()) + self.told.len() as u32,
                 status: self.status,
                 received: self.parts.body.end(),
                 sent: self.sent,
@@ -65,27 +81,39 @@ impl Exchange<'_> {
         let (caller, asker) = (&*self.parts.caller, &self.plan.asker);
         let record = self.leg.call.record();
         let whole = caller.machine.response_complete();
-        if tries_of(record.entries(), whole).next().is_none() {
+        if self.told.is_empty() && tries_of(record.entries(), whole).next().is_none() {
             return write_line(self.parts.worker, caller, asker, self.now, story);
         }
-        let mut tried = [const { None }; TRIES_MAX];
+        let own = tries_of(record.entries(), whole).map(|tried| self.told_of(&self.leg, tried));
+        let mut told = [const { None }; TRIES_MAX];
         let mut count = 0;
-        for (slot, attempt) in tried.iter_mut().zip(tries_of(record.entries(), whole)) {
-            *slot = Some((attempt, self.leg.service.endpoint_text(attempt.endpoint)));
+        for (slot, attempt) in told.iter_mut().zip(own.chain(self.told.iter().cloned())) {
+            *slot = Some(attempt);
             count += 1;
         }
-        let before = record.began().since(asker.began);
         let mut tries = [Try::default(); TRIES_MAX];
-        for (slot, (attempt, endpoint)) in tries.iter_mut().zip(tried.iter().flatten()) {
-            let Tried { began, ended, result, certainty, .. } = *attempt;
-            let endpoint = endpoint.as_deref().unwrap_or_default();
-            *slot = Try { endpoint, result, certainty, began: before + began, ended: before + ended };
+        for (slot, Told { tried, endpoint }) in tries.iter_mut().zip(told.iter().flatten()) {
+            let Tried { began, ended, result, certainty, .. } = *tried;
+            *slot = Try { endpoint: endpoint.as_deref().unwrap_or_default(), result, certainty, began, ended };
         }
         write_line_with(self.parts.worker, caller, asker, self.now, story, &tries[..count]);
     }
 
-    /// As [`Exchange::settle`] for the call of a fallback, or one that had one.
-    pub(super) fn settle_leg(&self, mut leg: Leg) {
+    fn told_of(&self, leg: &Leg, tried: Tried) -> Told {
+        let before = leg.call.record().began().since(self.plan.asker.began);
+        let endpoint = leg.service.endpoint_text(tried.endpoint);
+        Told { tried: Tried { began: before + tried.began, ended: before + tried.ended, ..tried }, endpoint }
+    }
+
+    /// As [`Exchange::settle`] for the call of a fallback.
+    pub(super) fn settle_leg(&mut self, mut leg: Leg) {
+        if self.parts.worker.access.borrow().is_on() {
+            let whole = self.parts.caller.machine.response_complete();
+            let tries = all_tries(leg.call.record().entries(), whole);
+            // The fallback of a fallback is settled before it, and was called after it.
+            let told: Vec<_> = tries.map(|tried| self.told_of(&leg, tried)).collect();
+            self.told.splice(0..0, told);
+        }
         self.count_and_record(&leg);
         self.parts.worker.give_back_record(leg.call.take_record());
     }
@@ -93,6 +121,8 @@ impl Exchange<'_> {
     fn count_and_record(&self, leg: &Leg) {
         let worker = self.parts.worker;
         let entries = leg.call.record().entries();
+        let refused = self.refused_before_call(entries);
+        let entries = refused.as_ref().map_or(entries, |refused| &refused[..]);
         self.count(leg, entries);
         let mut attempts = [EndpointKey::NONE; ATTEMPTS_KEPT];
         let endpoints = entries.iter().filter_map(|entry| match entry.what {
@@ -114,6 +144,17 @@ impl Exchange<'_> {
                 attempts: &attempts[..made],
             };
             ring.push(&facts, entries, leg.call.record().dropped());
+        }
+    }
+
+    /// What is told of a request that was refused before its call began, in place of the call's own record: that knows
+    /// of nothing but an end.
+    fn refused_before_call(&self, entries: &[Entry]) -> Option<[Entry; 1]> {
+        match (self.problem, entries) {
+            (Some(Problem::Refused(refusal)), [end]) => {
+                Some([Entry { what: Decision::Ended(End::Refused(refusal)), ..*end }])
+            }
+            _ => None,
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mainstay_policy::{Decision, End, Refusal};
+
 use crate::world::{Origin, World, config};
 
 #[test]
@@ -123,7 +125,9 @@ fn an_answer_before_the_end_of_the_request_goes_down_and_the_connection_closes()
     });
     let world = World::before(&origin);
     let mut caller = world.connect();
-    caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\npart");
+    // More than is kept, so that the call begins before the end of the body.
+    let part = "x".repeat(80 << 10);
+    caller.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{part}"));
     let answer = caller.answer();
     assert_eq!((answer.status, answer.text(), answer.field("connection")), (403, "no", Some("close")));
     assert!(caller.is_closed());
@@ -222,9 +226,72 @@ fn a_caller_whose_body_stops_coming_is_told_so() {
         instance.head();
         instance.wait_for_close();
     });
-    let world = World::new(&config(&[origin.address], "").replace("[[route]]\n", "[[route]]\ntimeout = \"200ms\"\n"));
+    let nothing_kept = ["retry = \"off\"\n", "[service.shop.retry]\nbuffer = \"0B\"\n"];
+    for (more, asked) in [("", 0), (nothing_kept[0], 1), (nothing_kept[1], 2)] {
+        let text = config(&[origin.address], more).replace("[[route]]\n", "[[route]]\ntimeout = \"200ms\"\n");
+        let world = World::new(&text);
+        let mut caller = world.connect();
+        caller.send("POST / HTTP/1.1\r\nHost: a\r\nX-Request-Id: slow-1\r\nContent-Length: 10\r\n\r\npart");
+        assert_eq!(caller.answer().status, 408);
+        assert!(caller.is_closed());
+        assert_eq!(origin.requests.load(Ordering::SeqCst), asked, "{more}");
+        let found = world.runtime.block_on(world.gateway.explain("slow-1"));
+        let end = found.iter().flat_map(|record| &record.entries).map(|entry| entry.what).next_back();
+        assert_eq!(end, Some(Decision::Ended(End::Refused(Refusal::SlowRequest))), "{more}");
+    }
+}
+
+#[test]
+fn a_body_that_trickles_in_for_ever_has_an_end() {
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let world = World::new(&config(&[origin.address], "[limits]\nheader_timeout = \"200ms\"\n"));
     let mut caller = world.connect();
-    caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\npart");
+    caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    let mut stream = caller.stream().try_clone().unwrap();
+    let trickle = std::thread::spawn(move || {
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
     assert_eq!(caller.answer().status, 408);
-    assert!(caller.is_closed());
+    drop(caller);
+    trickle.join().unwrap();
+    assert_eq!(origin.requests.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_slow_body_holds_no_permit() {
+    let origin = Origin::new(|_, mut instance| {
+        while let Some(request) = instance.request() {
+            let length = request.body.len();
+            instance.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{length:02}"));
+        }
+    });
+    let more = "[service.shop.bulkhead]\nconcurrency = 1\nqueue = \"off\"\n";
+    let world = World::new(&config(&[origin.address], more));
+    let mut slow: Vec<_> = (0..3).map(|_| world.connect()).collect();
+    for caller in &mut slow {
+        caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n");
+        assert_eq!(caller.head().status, 100, "nobody waits for a permit to be told to go on");
+        caller.send("begin");
+    }
+    assert_eq!(world.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    for caller in &mut slow {
+        caller.send("ended");
+        assert_eq!(caller.answer().text(), "10");
+    }
+}
+
+#[test]
+fn the_time_for_the_answer_counts_from_the_last_of_the_body() {
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let text = config(&[origin.address], "").replace("[[route]]\n", "[[route]]\ntimeout = \"2s\"\n");
+    let world = World::new(&text);
+    let mut caller = world.connect();
+    caller.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n");
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(600));
+        caller.send("x");
+    }
+    assert_eq!(caller.answer().text(), "ok");
 }

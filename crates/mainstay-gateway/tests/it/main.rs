@@ -6,5 +6,6 @@ mod attempts;
 mod bodies;
 mod connections;
 mod hostile;
+mod log;
 mod steering;
 mod world;

@@ -38,9 +38,14 @@ pub(crate) fn config(endpoints: &[SocketAddr], more: &str) -> String {
 impl World {
     /// A gateway with this configuration.
     pub(crate) fn new(text: &str) -> Self {
+        Self::logging(text, &AccessLog::off())
+    }
+
+    /// A gateway with this configuration and this access log.
+    pub(crate) fn logging(text: &str, log: &AccessLog) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let config = Arc::new(parse(text));
-        let gateway = runtime.block_on(Gateway::start(config, &AccessLog::off(), Seed::new(1))).unwrap();
+        let gateway = runtime.block_on(Gateway::start(config, log, Seed::new(1))).unwrap();
         let address = runtime.block_on(gateway.addresses())[0].1;
         Self { runtime, gateway, address }
     }

@@ -8,6 +8,7 @@
 mod guard;
 mod handlers;
 mod openapi;
+mod places;
 mod problem;
 mod server;
 pub(crate) mod views;

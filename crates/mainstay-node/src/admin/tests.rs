@@ -253,6 +253,38 @@ async fn the_probe_address_shows_health_and_metrics_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn half_requests_do_not_keep_a_probe_from_its_answer() {
+    let api = api(None).await;
+    for address in [api.probe, api.admin] {
+        let mut halves = Vec::new();
+        for _ in 0..3 * places::CONNECTIONS {
+            let mut half = TcpStream::connect(address).await.unwrap();
+            half.write_all(b"GET /health/ready HTTP/1.1\r\nhost: 127.0.0.1\r\n").await.unwrap();
+            halves.push(half);
+        }
+        assert_eq!(get(address, "/health/ready").await.0, 200);
+        // It was not time that made room: who came last still has its place, and who came first has not.
+        let mut last = halves.pop().unwrap();
+        last.write_all(b"connection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        last.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(!matches!(halves[0].read(&mut [0; 16]).await, Ok(1..)));
+    }
+}
+
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_is_served_whole() {
+    let api = api(None).await;
+    let asked: Vec<_> = (0..4 * places::CONNECTIONS)
+        .map(|_| tokio::spawn(async move { get(api.probe, "/health/live").await.0 }))
+        .collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_token_guards_everything_but_health() {
     let api = api(Some("s3cret")).await;
     assert_eq!(get(api.admin, "/health/live").await.0, 200);
