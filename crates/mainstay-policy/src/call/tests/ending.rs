@@ -1,0 +1,177 @@
+//! How a call ends, and that it leaves nothing behind.
+
+use super::*;
+
+#[test]
+fn fallbacks_answer_in_their_order() {
+    let mut settings = settings();
+    settings.fallback.service = true;
+    settings.fallback.respond = true;
+    check(
+        1,
+        &settings,
+        "
+        +0ms POST a
+        +1ms sent a 0
+        +1ms failed a 0 malformed unknown
+        +1ms fallback a answered
+        +0ms POST b
+        +1ms head b 0 500
+        +1ms fallback b failed
+    ",
+        expect![[r#"
+            +0ms POST a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 14999ms at most: Call
+            +1ms failed a 0 malformed unknown
+                a: ask the fallback service
+            +1ms fallback a answered
+            +0ms POST b
+                b: attempt 0 at endpoint 0 (First)
+                b waits 1s at most: Connect
+            +1ms head b 0 500
+                b: cancel attempt 0
+                b: ask the fallback service
+            +1ms fallback b failed
+                b: send the fixed answer
+        "#]],
+    );
+}
+
+#[test]
+fn a_caller_that_leaves_cancels_its_attempt() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms GET a
+        +1ms sent a 0
+        +1ms leaves a
+        +1ms head a 0 200
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 4999ms at most: Attempt
+            +1ms leaves a
+                a: cancel attempt 0
+            +1ms head a 0 200
+        "#]],
+    );
+}
+
+#[test]
+fn a_deadline_of_the_callers_own_covers_the_answers_body() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms GET a deadline=1s own-deadline
+        +1ms head a 0 200
+        +999ms wait
+    ",
+        expect![[r#"
+            +0ms GET a deadline=1s own-deadline
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Call
+            +1ms head a 0 200
+                a: forward attempt 0
+                a waits 999ms at most: Call
+            +999ms wait
+                a: break off
+        "#]],
+    );
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_over() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms GET a
+        +1ms head a 0 200
+        +1ms broken a
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms head a 0 200
+                a: forward attempt 0
+            +1ms broken a
+        "#]],
+    );
+}
+
+#[test]
+fn a_dropped_call_gives_back_what_it_held() {
+    let mut settings = settings();
+    settings.bulkhead.concurrency = Limit::At(1);
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a
+        +0ms GET b
+        +0ms GET c
+        +0ms drop b
+        +0ms drop a
+        +1ms head c 0 200
+        +0ms finished c
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +0ms GET b
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+            +0ms GET c
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+                c waits 500ms at most: Queue
+            +0ms drop b
+                a waits 1s at most: Connect
+                c waits 500ms at most: Queue
+            +0ms drop a
+                c: attempt 0 at endpoint 0 (First)
+                c waits 1s at most: Connect
+            +1ms head c 0 200
+                c: forward attempt 0
+            +0ms finished c
+        "#]],
+    );
+}
+
+#[test]
+fn the_record_of_a_call_that_tries_as_often_as_it_can_misses_nothing() {
+    let mut settings = settings();
+    settings.retry.as_mut().unwrap().attempts = ATTEMPTS_MAX;
+    settings.fallback = crate::FallbackSettings { service: true, respond: true };
+    let mut script = "+0ms GET a limited deadline=60s\n+0ms limits a pass\n".to_owned();
+    for attempt in 0..ATTEMPTS_MAX {
+        writeln!(script, "+1ms head a {attempt} 503\n+1s wait").unwrap();
+    }
+    let stage = play(20, &settings, &format!("{script}+1ms fallback a failed"));
+    let record = stage.calls[&1].record();
+    let attempts = record.entries().iter().filter(|entry| matches!(entry.what, Decision::Attempt { .. }));
+    assert_eq!((attempts.count(), record.dropped()), (ATTEMPTS_MAX as usize, 0));
+    let last = record.entries().last().map(|entry| entry.what);
+    assert_eq!(last, Some(Decision::Ended(End::Fallback(FallbackKind::Respond))));
+}
+
+#[test]
+fn an_attempt_that_nobody_waits_for_any_more_is_recorded_with_what_it_left_behind() {
+    for (before, certainty) in [("connected", Certainty::NotSent), ("sent", Certainty::Unknown)] {
+        let stage = play(2, &settings(), &format!("+0ms POST a\n+1ms {before} a 0\n+4ms leaves a"));
+        let entries = stage.calls[&1].record().entries();
+        let cancelled = entries.iter().find(|entry| matches!(entry.what, Decision::Cancelled { .. })).unwrap();
+        assert_eq!(cancelled.what, Decision::Cancelled { attempt: 0, certainty });
+        assert_eq!(cancelled.after, Duration::from_millis(5));
+    }
+}

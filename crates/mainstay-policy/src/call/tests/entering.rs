@@ -1,0 +1,291 @@
+//! Before the first attempt: deadline, limits, breaker, bulkhead, and who can be asked at all.
+
+use super::*;
+
+#[test]
+fn a_call_over_its_rate_limit_is_refused_and_no_fallback_answers_it() {
+    let mut settings = settings();
+    settings.fallback.respond = true;
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a limited
+        +0ms limits a over
+        +0ms GET b limited
+        +0ms limits b pass
+        +1ms head b 0 200
+        +0ms finished b
+    ",
+        expect![[r#"
+            +0ms GET a limited
+                a: ask the limits
+            +0ms limits a over
+                a: refuse: rate_limited (client after 0 attempts, again after 3s)
+            +0ms GET b limited
+                b: ask the limits
+            +0ms limits b pass
+                b: attempt 0 at endpoint 0 (First)
+                b waits 1s at most: Connect
+            +1ms head b 0 200
+                b: forward attempt 0
+            +0ms finished b
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_that_comes_too_late_is_not_begun() {
+    check(
+        1,
+        &settings(),
+        "+0ms GET a deadline=0s",
+        expect![[r#"
+        +0ms GET a deadline=0s
+            a: refuse: deadline_passed (client after 0 attempts)
+    "#]],
+    );
+}
+
+#[test]
+fn a_full_bulkhead_queues_in_order_and_then_refuses() {
+    let mut settings = settings();
+    settings.bulkhead.concurrency = Limit::At(1);
+    settings.bulkhead.queue = 2;
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a
+        +0ms GET b
+        +0ms GET c
+        +0ms GET d
+        +1ms head a 0 200
+        +1ms finished a
+        +1ms leaves c
+        +1ms head b 0 200
+        +1ms finished b
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +0ms GET b
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+            +0ms GET c
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+                c waits 500ms at most: Queue
+            +0ms GET d
+                d: refuse: queue_full (us after 0 attempts, again after 1s)
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+                c waits 500ms at most: Queue
+            +1ms head a 0 200
+                a: forward attempt 0
+                b waits 499ms at most: Queue
+                c waits 499ms at most: Queue
+            +1ms finished a
+                b: attempt 0 at endpoint 0 (First)
+                b waits 1s at most: Connect
+                c waits 498ms at most: Queue
+            +1ms leaves c
+                b waits 999ms at most: Connect
+            +1ms head b 0 200
+                b: forward attempt 0
+            +1ms finished b
+        "#]],
+    );
+}
+
+#[test]
+fn whoever_waits_too_long_is_refused() {
+    let mut settings = settings();
+    settings.bulkhead.concurrency = Limit::At(1);
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a
+        +0ms GET b
+        +500ms wait
+        +1ms head a 0 200
+        +1ms finished a
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +0ms GET b
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+            +500ms wait
+                b: refuse: queue_timeout (us after 0 attempts, again after 1s)
+                a waits 500ms at most: Connect
+            +1ms head a 0 200
+                a: forward attempt 0
+            +1ms finished a
+        "#]],
+    );
+}
+
+#[test]
+fn an_open_breaker_answers_at_once() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms breaker open
+        +0ms GET a
+        +0ms breaker auto
+        +0ms GET b
+        +1ms head b 0 200
+        +0ms finished b
+    ",
+        expect![[r#"
+            +0ms breaker open
+            +0ms GET a
+                a: refuse: breaker_open (us after 0 attempts, again after 10s)
+            +0ms breaker auto
+            +0ms GET b
+                b: attempt 0 at endpoint 0 (First)
+                b waits 1s at most: Connect
+            +1ms head b 0 200
+                b: forward attempt 0
+            +0ms finished b
+        "#]],
+    );
+}
+
+#[test]
+fn a_drained_service_says_that_nothing_is_usable() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms drain 0
+        +0ms GET a
+    ",
+        expect![[r#"
+            +0ms drain 0
+            +0ms GET a
+                a: refuse: no_endpoint (upstream after 0 attempts)
+        "#]],
+    );
+}
+
+/// A half-open breaker whose probe vanished stayed half-open for ever in resilience4j (issue 903) and Polly (issue 216).
+#[test]
+fn a_half_open_breaker_outlives_a_probe_that_vanishes() {
+    let mut settings = settings();
+    settings.retry = None;
+    let breaker = settings.breaker.as_mut().unwrap();
+    (breaker.minimum_calls, breaker.half_open_calls) = (1, 1);
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a
+        +1ms head a 0 500
+        +0ms finished a
+        +0ms GET b
+        +1s GET c
+        +0ms drop c
+        +0ms GET d
+        +1ms leaves d
+        +0ms GET e
+        +1ms head e 0 200
+        +0ms finished e
+        +0ms GET f
+        +1ms head f 0 200
+        +0ms finished f
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms head a 0 500
+                a: forward attempt 0
+            +0ms finished a
+            +0ms GET b
+                b: refuse: breaker_open (us after 0 attempts, again after 1s)
+            +1s GET c
+                c: attempt 0 at endpoint 0 (First)
+                c waits 1s at most: Connect
+            +0ms drop c
+            +0ms GET d
+                d: attempt 0 at endpoint 0 (First)
+                d waits 1s at most: Connect
+            +1ms leaves d
+                d: cancel attempt 0
+            +0ms GET e
+                e: attempt 0 at endpoint 0 (First)
+                e waits 1s at most: Connect
+            +1ms head e 0 200
+                e: forward attempt 0
+            +0ms finished e
+            +0ms GET f
+                f: attempt 0 at endpoint 0 (First)
+                f waits 1s at most: Connect
+            +1ms head f 0 200
+                f: forward attempt 0
+            +0ms finished f
+        "#]],
+    );
+}
+
+/// An endpoint that refused connections is well again with the first check that passes.
+#[test]
+fn a_restarted_instance_is_used_with_its_first_passing_check() {
+    let mut settings = settings();
+    settings.health = Some(HealthSettings::new(Probe::Tcp));
+    check(
+        2,
+        &settings,
+        "
+        +0ms check 1 fail
+        +0ms GET a
+        +1ms head a 0 200
+        +0ms finished a
+        +0ms GET b
+        +1ms head b 0 200
+        +0ms finished b
+        +0ms check 1 pass
+        +0ms GET c
+        +1ms head c 0 200
+        +0ms finished c
+        +0ms GET d
+        +1ms head d 0 200
+        +0ms finished d
+    ",
+        expect![[r#"
+            +0ms check 1 fail
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms head a 0 200
+                a: forward attempt 0
+            +0ms finished a
+            +0ms GET b
+                b: attempt 0 at endpoint 1 (First)
+                b waits 1s at most: Connect
+            +1ms head b 0 200
+                b: forward attempt 0
+            +0ms finished b
+            +0ms check 1 pass
+            +0ms GET c
+                c: attempt 0 at endpoint 0 (First)
+                c waits 1s at most: Connect
+            +1ms head c 0 200
+                c: forward attempt 0
+            +0ms finished c
+            +0ms GET d
+                d: attempt 0 at endpoint 1 (First)
+                d waits 1s at most: Connect
+            +1ms head d 0 200
+                d: forward attempt 0
+            +0ms finished d
+        "#]],
+    );
+}
