@@ -45,6 +45,12 @@ impl Method {
     ];
 
     /// The method by its name, which is case-sensitive.
+    ///
+    /// ```
+    /// use mainstay_telemetry::Method;
+    /// assert_eq!(Method::of(b"GET").as_str(), "GET");
+    /// assert_eq!(Method::of(b"BREW").as_str(), "_OTHER");
+    /// ```
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
         match name {
