@@ -25,8 +25,6 @@ pub enum Purpose {
     Split = 4,
     /// When an active check is due.
     CheckJitter = 5,
-    /// How long an ejection lasts.
-    EjectionJitter = 6,
     /// Whether a call is chosen for a sample.
     Sample = 7,
     /// The bytes of an id.

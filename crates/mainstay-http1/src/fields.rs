@@ -70,14 +70,13 @@ pub struct FieldRef<'a> {
 pub struct FieldsView<'a> {
     bytes: &'a [u8],
     fields: &'a [Field],
-    nominated: bool,
 }
 
 impl<'a> FieldsView<'a> {
-    /// A view of `fields` whose spans lie in `bytes`; `nominated` says whether `Connection` may name some of them.
+    /// A view of `fields` whose spans lie in `bytes`.
     #[must_use]
-    pub const fn new(bytes: &'a [u8], fields: &'a [Field], nominated: bool) -> Self {
-        Self { bytes, fields, nominated }
+    pub const fn new(bytes: &'a [u8], fields: &'a [Field]) -> Self {
+        Self { bytes, fields }
     }
 
     /// Number of field lines.
@@ -119,22 +118,5 @@ impl<'a> FieldsView<'a> {
     /// The options that the `Connection` fields list.
     pub fn connection_options(self) -> impl Iterator<Item = &'a [u8]> + Clone {
         self.get_all(Known::Connection).flat_map(list_members)
-    }
-
-    /// The field lines that may be sent on: without those of this connection only ([`Known::is_hop_by_hop`]), without
-    /// those that `Connection` names, and without `Host`, `Content-Length` and `Expect`, which whoever writes the next
-    /// message decides anew.
-    ///
-    /// Add fields of your own after these, never before: a caller that lists `X-Forwarded-For` in `Connection` takes
-    /// away its own, and not yours.
-    pub fn end_to_end(self) -> impl Iterator<Item = FieldRef<'a>> + Clone {
-        self.iter().filter(move |field| {
-            let written_anew = matches!(field.known, Known::Host | Known::ContentLength | Known::Expect);
-            !written_anew && !field.known.is_hop_by_hop() && !self.is_nominated(field.name)
-        })
-    }
-
-    fn is_nominated(self, name: &[u8]) -> bool {
-        self.nominated && self.connection_options().any(|option| option.eq_ignore_ascii_case(name))
     }
 }

@@ -74,7 +74,6 @@ pub(crate) enum Side {
 pub(crate) struct Notes {
     pub(crate) version: Version,
     pub(crate) host: Option<Span>,
-    pub(crate) nominated: bool,
     content_length: Option<u64>,
     chunked: bool,
     close: bool,
@@ -145,9 +144,7 @@ impl Notes {
                 self.close = true;
             } else if option.eq_ignore_ascii_case(b"upgrade") {
                 self.upgrade_option = true;
-            } else if is_token(option) {
-                self.nominated = true;
-            } else {
+            } else if !is_token(option) {
                 return Err(Reject::BadConnection);
             }
         }

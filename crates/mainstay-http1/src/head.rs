@@ -54,8 +54,6 @@ pub struct RequestHead {
     pub version: Version,
     /// The field lines in the order of arrival.
     pub fields: Vec<Field>,
-    /// Whether `Connection` lists an option that may be the name of a field.
-    pub nominated: bool,
 }
 
 impl RequestHead {
@@ -144,7 +142,7 @@ impl<'a> RequestView<'a> {
     /// The field lines.
     #[must_use]
     pub fn fields(self) -> FieldsView<'a> {
-        FieldsView::new(self.bytes, &self.head.fields, self.head.nominated)
+        FieldsView::new(self.bytes, &self.head.fields)
     }
 
     /// The value of the first field line of `known`.
@@ -171,8 +169,6 @@ pub struct ResponseHead {
     pub reason: Span,
     /// The field lines in the order of arrival.
     pub fields: Vec<Field>,
-    /// Whether `Connection` lists an option that may be the name of a field.
-    pub nominated: bool,
 }
 
 impl ResponseHead {
@@ -219,7 +215,7 @@ impl<'a> ResponseView<'a> {
     /// The field lines.
     #[must_use]
     pub fn fields(self) -> FieldsView<'a> {
-        FieldsView::new(self.bytes, &self.head.fields, self.head.nominated)
+        FieldsView::new(self.bytes, &self.head.fields)
     }
 
     /// The value of the first field line of `known`.

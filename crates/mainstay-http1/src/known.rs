@@ -136,24 +136,6 @@ impl Known {
         }
     }
 
-    /// Whether it belongs to one connection and must not be sent on (RFC 9110 section 7.6.1).
-    #[must_use]
-    pub const fn is_hop_by_hop(self) -> bool {
-        matches!(
-            self,
-            Self::Connection
-                | Self::KeepAlive
-                | Self::ProxyConnection
-                | Self::ProxyAuthenticate
-                | Self::ProxyAuthorization
-                | Self::Te
-                | Self::Trailer
-                | Self::TransferEncoding
-                | Self::Upgrade
-                | Self::Http2Settings
-        )
-    }
-
     /// Whether it may stand in a trailer section.
     ///
     /// A header that a gateway acts upon comes too late there, so of those that are known only the ones that are made

@@ -12,7 +12,7 @@
 //! - **Nothing is copied to be understood.** A parsed head is a list of [`Span`]s into the bytes that the driver has
 //!   read; a body comes out as ranges of them. In steady state a message costs no allocation.
 //! - **Nothing is copied through unread.** What goes out is written anew from parsed parts, with framing that the
-//!   machine alone decides; [`FieldsView::end_to_end`] yields what may cross to the other side.
+//!   machine alone decides. Which fields may cross to the other side is for the driver to say.
 //!
 //! ```
 //! use mainstay_http1::{BodyLength, Limits, RequestEvent, RequestHead, ServerConnection};

@@ -93,7 +93,6 @@ impl RequestParser {
             Ok(())
         })?;
         let Some(end) = end else { return Ok(None) };
-        head.nominated = notes.nominated;
         if notes.host.is_none() && head.version == Version::Http11 {
             return Err(Reject::MissingHost);
         }
@@ -170,7 +169,6 @@ impl ResponseParser {
             fields.push(field);
             Ok(())
         })?;
-        head.nominated = notes.nominated;
         Ok(end)
     }
 }

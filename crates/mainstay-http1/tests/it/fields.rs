@@ -10,12 +10,6 @@ fn check<T>(text: &str, look: impl FnOnce(RequestView<'_>) -> T) -> T {
     look(head.view(text.as_bytes()))
 }
 
-fn end_to_end(text: &str) -> Vec<String> {
-    check(text, |view| {
-        view.fields().end_to_end().map(|field| String::from_utf8_lossy(field.name).into_owned()).collect()
-    })
-}
-
 #[test]
 fn a_request_is_read_by_its_parts() {
     let text = "GET /a/b?c=d HTTP/1.1\r\nHost: shop.example\r\nCookie: a\r\nX-Beta:  1 \r\ncookie: b\r\n\r\n";
@@ -48,22 +42,6 @@ fn an_absolute_target_is_asked_for_by_its_path() {
         assert_eq!(view.authority(), Some(&b"a.example:81"[..]));
     });
     check("GET http://a HTTP/1.0\r\n\r\n", |view| assert_eq!((view.path(), view.query()), (&b"/"[..], None)));
-}
-
-#[test]
-fn what_belongs_to_one_connection_stays_on_it() {
-    let text = "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, TE, X-Mine\r\nKeep-Alive: 5\r\nTE: trailers\r\n\
-                Trailer: x\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nProxy-Connection: x\r\nProxy-Authorization: x\r\n\
-                Content-Length: 0\r\nx-mine: 1\r\nX-Yours: 2\r\nAccept: */*\r\n\r\n";
-    assert_eq!(end_to_end(text), ["X-Yours", "Accept"]);
-}
-
-#[test]
-fn connection_can_take_away_only_what_the_caller_sent() {
-    let text = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nConnection: close\r\n\
-                Expect: 100-continue\r\nConnection: x-forwarded-for , host\r\n\r\n";
-    assert_eq!(end_to_end(text), Vec::<String>::new());
-    check(text, |view| assert_eq!(view.authority(), Some(&b"a"[..]), "whom it asks stands all the same"));
 }
 
 #[test]

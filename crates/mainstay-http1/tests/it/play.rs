@@ -130,7 +130,7 @@ impl Story {
     }
 
     fn end(&mut self, unread: &[u8], trailers: &[Field]) {
-        for field in FieldsView::new(unread, trailers, false).iter() {
+        for field in FieldsView::new(unread, trailers).iter() {
             write!(self.trailers, " ({}: {})", text(field.name), text(field.value)).unwrap();
         }
         self.ended = true;

@@ -1,8 +1,8 @@
 //! What one machine writes, the other reads: both directions of a proxied exchange.
 
 use mainstay_http1::{
-    BodyLength, ClientConnection, Limits, OutgoingRequest, RequestEvent, RequestHead, ResponseEvent, ResponseHead,
-    ServerConnection, field,
+    BodyLength, ClientConnection, FieldsView, Known, Limits, OutgoingRequest, RequestEvent, RequestHead, ResponseEvent,
+    ResponseHead, ServerConnection, field,
 };
 use proptest::prelude::*;
 
@@ -73,6 +73,13 @@ fn write_response(machine: &mut ServerConnection, status: u16, message: &Message
     out
 }
 
+/// The fields that the writer chose, without those by which the machine frames the message.
+fn own_fields(fields: FieldsView<'_>) -> Vec<(String, String)> {
+    use Known::{Connection, ContentLength, Host, TransferEncoding};
+    let framing = |known| matches!(known, Connection | ContentLength | Host | TransferEncoding);
+    fields.iter().filter(|f| !framing(f.known)).map(|f| owned(f.name, f.value)).collect()
+}
+
 fn read_request(machine: &mut ServerConnection, wire: &[u8]) -> (String, Arrived) {
     let (mut head, mut at, mut line) = (RequestHead::default(), 0, String::new());
     let mut arrived = Arrived::default();
@@ -84,7 +91,7 @@ fn read_request(machine: &mut ServerConnection, wire: &[u8]) -> (String, Arrived
             RequestEvent::Request(_) => {
                 let view = head.view(unread);
                 line = String::from_utf8([view.method(), b" ", view.target()].concat()).unwrap();
-                arrived.0 = view.fields().end_to_end().map(|f| owned(f.name, f.value)).collect();
+                arrived.0 = own_fields(view.fields());
             }
             RequestEvent::Data(range) => arrived.1.extend_from_slice(&unread[range]),
             RequestEvent::End => {
@@ -106,7 +113,7 @@ fn read_response(machine: &mut ClientConnection, wire: &[u8]) -> (u16, Arrived) 
         at += received.consumed;
         match received.event {
             ResponseEvent::Response(_) => {
-                arrived.0 = head.view(unread).fields().end_to_end().map(|f| owned(f.name, f.value)).collect();
+                arrived.0 = own_fields(head.view(unread).fields());
             }
             ResponseEvent::Data(range) => arrived.1.extend_from_slice(&unread[range]),
             ResponseEvent::End => {
