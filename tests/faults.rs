@@ -21,9 +21,13 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) fn start() -> Self {
+        Self::with(SETTINGS)
+    }
+
+    fn with(settings: &str) -> Self {
         let instances: Vec<Instance> = (0..4).map(|_| Instance::with(&[])).collect();
         let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
-        let node = Node::start(&addresses, SETTINGS);
+        let node = Node::start(&addresses, settings);
         let before = counted(&node);
         Self { instances, node, before, outages: Vec::new() }
     }
@@ -160,4 +164,22 @@ fn answers_that_are_no_http_are_never_passed_on() {
     let _stage = alone();
     let mut fleet = Fleet::start();
     play_ill(&mut fleet, r#"{"kind":"garbage"}"#).gets_are_good();
+}
+
+#[test]
+fn an_instance_gives_false_answers_and_two_seconds_later_nobody_gets_one() {
+    let _stage = alone();
+    let settings = format!("{SETTINGS}unhealthy_threshold = 2\nexpect_body = \"well\"\n");
+    let fleet = Fleet::with(&settings);
+    let expecting = |time| ["--rate", "500/s", "--duration", time, "--expect", "\"path\":\"/work\""];
+    let load = Load::start(fleet.node.web, &expecting("1s"));
+    load.end().all_good();
+    fleet.instances[1].fault(r#"{"kind":"wrong"}"#);
+    pass(2.0);
+    Load::start(fleet.node.web, &expecting("3s")).end().all_good();
+    let shop = http::get(fleet.node.admin, "/v1/services/shop").json();
+    let why = &shop["endpoints"][1]["why"];
+    assert_eq!(why, "its checks fail: the answer did not contain what expect_body asks for", "{shop}");
+    fleet.instances[1].fault(r#"{"kind":"off"}"#);
+    fleet.wait_for_state(1, "ready");
 }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use mainstay_core::{Bytes, Duration, Limit};
 use mainstay_policy::{EndpointSpec, RateLimitSettings, RetrySettings, ServiceSettings};
 
-pub use matching::{Cidr, HostMatch, PathMatch, Pattern, ValueMatch};
+pub use matching::{BodyMatch, Cidr, HostMatch, PathMatch, Pattern, ValueMatch};
 pub use rewrite::{HeaderOps, HostHeader, Part, Redirect, Template, Variable};
 pub use secret::Secret;
 
@@ -244,6 +244,8 @@ pub struct Service {
     pub hash_on: HashOn,
     /// What the decisions depend on.
     pub policy: ServiceSettings,
+    /// What the body of a check's answer must have. Default nothing in particular.
+    pub expect_body: Option<BodyMatch>,
     /// What answers when it does not.
     pub fallback: Fallback,
     /// Where it begins in the file.

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use mainstay_core::{Bytes, Duration, Limit, Rate, Ratio};
 
 use crate::hint;
-use crate::model::{Cidr, Pattern, ValueMatch};
+use crate::model::{BodyMatch, Cidr, Pattern, ValueMatch};
 use crate::raw::{At, Raw, Tree};
 
 /// What is wrong with a value.
@@ -337,6 +337,20 @@ impl Value for ValueMatch {
         match text.strip_prefix('~') {
             Some(pattern) => Pattern::parse(pattern).map(Self::Pattern).map_err(|message| one(Fault::new(message))),
             None => Ok(Self::Exact(text)),
+        }
+    }
+}
+
+/// `"~pattern"`, or a text that is to be found.
+impl Value for BodyMatch {
+    fn read(node: &Tree) -> Read<Self> {
+        match ValueMatch::read(node)? {
+            ValueMatch::Exact(text) if text.is_empty() => {
+                let fault = Fault::new("an empty text is found in every answer");
+                Err(one(fault.help("leave it away, or name what the answer of a well instance contains")))
+            }
+            ValueMatch::Exact(text) => Ok(Self::Contains(text)),
+            ValueMatch::Pattern(pattern) => Ok(Self::Pattern(pattern)),
         }
     }
 }

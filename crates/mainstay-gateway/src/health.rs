@@ -1,8 +1,8 @@
 //! Asks the endpoints of a service how they are: the driver of [`mainstay_policy::CheckSchedule`] on sockets.
 //!
 //! In: the service's health settings and its endpoints, which may change at any time. Out: one [`CheckResult`] for each
-//! check that could be made, to a callback that tells the workers and is awaited. When a check is due is the schedule's decision; what a result means is
-//! the fleet's. This runs on the control runtime and never on a worker.
+//! check that could be made, to a callback that tells the workers and is awaited. When a check is due is the schedule's
+//! decision; what a result means is the fleet's. This runs on the control runtime and never on a worker.
 //!
 //! - A check never outlives its timeout, and never more than [`CONCURRENCY`] of one service run at once.
 //! - The result of an endpoint that has left in the meantime is nobody's.
@@ -13,6 +13,7 @@ mod probe;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use mainstay_config::BodyMatch;
 use mainstay_core::{EndpointId, Seed};
 use mainstay_policy::{CheckResult, CheckSchedule, HealthSettings};
 use tokio::sync::watch;
@@ -30,9 +31,17 @@ pub(crate) struct Checks {
     task: JoinHandle<()>,
 }
 
+/// What is asked and how often, and what an answer must be.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Asked {
+    pub(crate) settings: HealthSettings,
+    /// What the body of an answer must have.
+    pub(crate) body: Option<BodyMatch>,
+}
+
 #[derive(Debug, Clone)]
 struct Orders {
-    settings: HealthSettings,
+    asked: Asked,
     endpoints: Vec<SocketAddr>,
 }
 
@@ -41,7 +50,7 @@ impl Checks {
     /// as it takes.
     #[must_use]
     pub(crate) fn start<F>(
-        settings: HealthSettings,
+        asked: Asked,
         endpoints: Vec<SocketAddr>,
         seed: Seed,
         clock: Clock,
@@ -50,7 +59,7 @@ impl Checks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (orders, inbox) = watch::channel(Orders { settings, endpoints });
+        let (orders, inbox) = watch::channel(Orders { asked, endpoints });
         let task = tokio::spawn(run(inbox, seed, clock, report));
         Self { orders, task }
     }
@@ -61,8 +70,8 @@ impl Checks {
     }
 
     /// Other settings from now on.
-    pub(crate) fn configure(&self, settings: HealthSettings) {
-        self.orders.send_modify(|orders| orders.settings = settings);
+    pub(crate) fn configure(&self, asked: Asked) {
+        self.orders.send_modify(|orders| orders.asked = asked);
     }
 }
 
@@ -106,7 +115,7 @@ async fn run<F: Future<Output = ()>>(
 struct Driver {
     clock: Clock,
     schedule: CheckSchedule,
-    settings: HealthSettings,
+    asked: Asked,
     /// What the schedule calls an address; never used again for another.
     ids: HashMap<SocketAddr, EndpointId>,
     addresses: HashMap<EndpointId, SocketAddr>,
@@ -118,8 +127,8 @@ impl Driver {
     fn new(orders: Orders, seed: Seed, clock: Clock) -> Self {
         let mut driver = Self {
             clock,
-            schedule: CheckSchedule::new(&orders.settings, seed),
-            settings: orders.settings.clone(),
+            schedule: CheckSchedule::new(&orders.asked.settings, seed),
+            asked: orders.asked.clone(),
             ids: HashMap::new(),
             addresses: HashMap::new(),
             named: 0,
@@ -131,9 +140,9 @@ impl Driver {
 
     fn take(&mut self, orders: Orders) {
         let now = self.clock.now();
-        if orders.settings != self.settings {
-            self.schedule.configure(now, &orders.settings);
-            self.settings = orders.settings;
+        if orders.asked != self.asked {
+            self.schedule.configure(now, &orders.asked.settings);
+            self.asked = orders.asked;
         }
         let before = std::mem::take(&mut self.ids);
         let ids: Vec<_> = orders
@@ -159,8 +168,8 @@ impl Driver {
                 self.schedule.done(self.clock.now(), endpoint);
                 continue;
             };
-            let settings = self.settings.clone();
-            self.running.spawn(async move { (endpoint, probe::check(address, &settings).await) });
+            let asked = self.asked.clone();
+            self.running.spawn(async move { (endpoint, probe::check(address, &asked).await) });
         }
     }
 

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainstay_config::{Config, Endpoints};
 use mainstay_core::Seed;
-use mainstay_policy::{EndpointSpec, HealthSettings};
+use mainstay_policy::EndpointSpec;
 
 use crate::clock::Clock;
 use crate::discover::Discovery;
-use crate::health::Checks;
+use crate::health::{Asked, Checks};
 use crate::worker::Workers;
 
 /// The watch over all services.
@@ -81,8 +81,10 @@ impl Watch {
             }
             let (workers, name) = (self.workers.clone(), Arc::clone(&watched.name));
             let seed = self.seed.derive(&service.name);
-            watched.health.set_checks(service.policy.health.as_ref(), |settings, endpoints| {
-                Checks::start(settings, endpoints, seed, self.clock, move |address, result| {
+            let asked = service.policy.health.clone();
+            let asked = asked.map(|settings| Asked { settings, body: service.expect_body.clone() });
+            watched.health.set_checks(asked, |asked, endpoints| {
+                Checks::start(asked, endpoints, seed, self.clock, move |address, result| {
                     let (workers, name) = (workers.clone(), Arc::clone(&name));
                     async move { workers.check(&name, address, result).await }
                 })
@@ -117,15 +119,11 @@ impl Health {
         }
     }
 
-    fn set_checks(
-        &self,
-        settings: Option<&HealthSettings>,
-        start: impl FnOnce(HealthSettings, Vec<SocketAddr>) -> Checks,
-    ) {
+    fn set_checks(&self, asked: Option<Asked>, start: impl FnOnce(Asked, Vec<SocketAddr>) -> Checks) {
         let mut state = self.lock();
-        match (settings, &state.checks) {
-            (Some(settings), Some(checks)) => checks.configure(settings.clone()),
-            (Some(settings), None) => state.checks = Some(start(settings.clone(), state.endpoints.clone())),
+        match (asked, &state.checks) {
+            (Some(asked), Some(checks)) => checks.configure(asked),
+            (Some(asked), None) => state.checks = Some(start(asked, state.endpoints.clone())),
             (None, _) => state.checks = None,
         }
     }

@@ -28,7 +28,7 @@ pub use words::{Cause, EndpointState, Order, Recovery};
 
 use mainstay_core::{Duration, Failure, Instant};
 
-use crate::{CheckResult, HealthSettings, OutlierSettings, Window};
+use crate::{CheckFailure, CheckResult, HealthSettings, OutlierSettings, Window};
 
 /// A passive ejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ enum Passive {
 #[derive(Debug, Clone, Copy, Default)]
 struct Checks {
     /// The last failure, while they keep the endpoint out.
-    failing: Option<Failure>,
+    failing: Option<CheckFailure>,
     passes: u32,
     failures: u32,
     has_passed: bool,
@@ -378,7 +378,7 @@ impl Availability {
         }
     }
 
-    fn check_failed(&mut self, failure: Failure, health: &HealthSettings) {
+    fn check_failed(&mut self, failure: CheckFailure, health: &HealthSettings) {
         let checks = &mut self.checks;
         checks.passes = 0;
         checks.failures = checks.failures.saturating_add(1);

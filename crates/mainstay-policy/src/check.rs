@@ -11,6 +11,7 @@
 //! Invariants: an endpoint runs one check at a time; one that has left is never due.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use mainstay_core::{Deadline, Duration, EndpointId, Failure, Instant, Purpose, Seed, unit};
 
@@ -25,7 +26,39 @@ pub enum CheckResult {
     /// As it should.
     Pass,
     /// Otherwise.
-    Fail(Failure),
+    Fail(CheckFailure),
+}
+
+/// How an active check failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckFailure {
+    /// As an attempt of a call can fail.
+    Attempt(Failure),
+    /// It was answered with a status that passes, and a body that has not what it must have.
+    Body,
+}
+
+impl CheckFailure {
+    /// Whether no connection came about.
+    #[must_use]
+    pub const fn is_connect(self) -> bool {
+        matches!(self, Self::Attempt(failure) if failure.is_connect())
+    }
+}
+
+impl From<Failure> for CheckFailure {
+    fn from(failure: Failure) -> Self {
+        Self::Attempt(failure)
+    }
+}
+
+impl fmt::Display for CheckFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Attempt(failure) => failure.fmt(f),
+            Self::Body => f.write_str("the answer did not contain what expect_body asks for"),
+        }
+    }
 }
 
 /// Why a schedule of checks wakes up.

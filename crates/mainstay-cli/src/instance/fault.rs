@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Stall,
     /// What is answered is not HTTP.
     Garbage,
-    /// The answer is 200 and false.
+    /// Work and health are answered 200, and the answer is false.
     Wrong,
 }
 

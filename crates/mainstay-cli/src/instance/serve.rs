@@ -10,8 +10,11 @@ use super::fault::{Fault, Kind};
 
 /// Bytes of a description of a fault; all of them are shorter.
 const CONTROL_MAX: usize = 4096;
-/// What a long answer is made of.
+/// What a long answer is made of, and a false one.
 static FILL: [u8; BLOCK] = [b'x'; BLOCK];
+static FALSE_FILL: [u8; BLOCK] = [b'?'; BLOCK];
+/// A false answer where a short one is wanted: it has no word of the right one.
+const FALSE: &[u8] = b"something else\n";
 
 /// What is asked for, by its path.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,7 @@ async fn health(connection: &mut Connection, instance: &Instance) -> Result<bool
         Some(Kind::Errors(status)) => say(connection, instance, status, b"failing\n").await,
         Some(Kind::Sick) => say(connection, instance, 503, b"sick\n").await,
         Some(Kind::Stall) => std::future::pending().await,
+        Some(Kind::Wrong) => say(connection, instance, 200, FALSE).await,
         _ => say(connection, instance, 200, b"well\n").await,
     }
 }
@@ -136,7 +140,7 @@ async fn work(
     pass_time(instance, fault).await;
     drop(slot);
     match instance.size {
-        Some(size) => fill(connection, instance, size).await,
+        Some(size) => fill(connection, instance, size, fault).await,
         None => answer(connection, instance, 200, b"application/json", text).await,
     }
 }
@@ -201,6 +205,10 @@ async fn echo(
         BodyKind::Length(length) => BodyLength::Exactly(length),
         BodyKind::Chunked | BodyKind::UntilClose => BodyLength::Unknown,
     };
+    if fault == Some(Kind::Wrong) {
+        skip_body(connection).await?;
+        return say(connection, instance, 200, FALSE).await;
+    }
     let kind = connection.request().get(Known::ContentType).unwrap_or(b"application/octet-stream").to_vec();
     connection.welcome().await?;
     connection.begin(200, length, &kind, &instance.name)?;
@@ -227,12 +235,18 @@ async fn answer(
 }
 
 /// A body of `size` bytes, never held as a whole.
-async fn fill(connection: &mut Connection, instance: &Instance, size: usize) -> Result<bool, Ended> {
+async fn fill(
+    connection: &mut Connection,
+    instance: &Instance,
+    size: usize,
+    fault: Option<Kind>,
+) -> Result<bool, Ended> {
+    let block = if fault == Some(Kind::Wrong) { &FALSE_FILL } else { &FILL };
     connection.begin(200, BodyLength::Exactly(size as u64), b"text/plain", &instance.name)?;
     let mut left = size;
     while left > 0 {
         let part = left.min(BLOCK);
-        connection.data(&FILL[..part]).await?;
+        connection.data(&block[..part]).await?;
         left -= part;
     }
     connection.end().await

@@ -51,6 +51,26 @@ impl ValueMatch {
     }
 }
 
+/// What must be found in a body.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BodyMatch {
+    /// This text, anywhere.
+    Contains(String),
+    /// The pattern.
+    Pattern(Pattern),
+}
+
+impl BodyMatch {
+    /// Whether it is found in `body`.
+    #[must_use]
+    pub fn is_in(&self, body: &[u8]) -> bool {
+        match self {
+            Self::Contains(text) => body.windows(text.len().max(1)).any(|part| part == text.as_bytes()),
+            Self::Pattern(pattern) => pattern.is_match(body),
+        }
+    }
+}
+
 /// A regular expression over bytes, found anywhere in a value unless it says `^` or `$`. Matching takes time linear in
 /// the value's length.
 #[derive(Debug, Clone)]
@@ -193,6 +213,15 @@ mod tests {
             assert_eq!(text.parse::<Cidr>(), Err(ParseCidrError::Form), "{text}");
         }
         assert_eq!("10.0.0.1/8".parse::<Cidr>(), Err(ParseCidrError::HostBits(8)));
+    }
+
+    #[test]
+    fn a_text_is_found_anywhere_in_a_body() {
+        let ok = BodyMatch::Contains("ok".to_owned());
+        assert!(ok.is_in(b"ok") && ok.is_in(b"all is ok\n"));
+        assert!(!ok.is_in(b"") && !ok.is_in(b"o k"));
+        let whole = BodyMatch::Pattern(Pattern::parse("^ok$").unwrap());
+        assert!(whole.is_in(b"ok") && !whole.is_in(b"not ok"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use mainstay_policy::{
 
 use super::attempts;
 use super::matching::canonical;
-use crate::model::HashOn;
+use crate::model::{BodyMatch, HashOn};
 use crate::raw::Tree;
 use crate::section::Section;
 use crate::value::{Count, Fault, Positive, Read, Value};
@@ -16,17 +16,25 @@ use crate::value::{Count, Fault, Positive, Read, Value};
 /// A length of time above zero.
 type Length = Positive<Duration>;
 
-pub(super) fn policy(s: &mut Section<'_>) -> (ServiceSettings, HashOn) {
+/// What a service's part of the configuration says about its calls.
+pub(super) struct Policy {
+    pub(super) settings: ServiceSettings,
+    pub(super) hash_on: HashOn,
+    pub(super) expect_body: Option<BodyMatch>,
+}
+
+pub(super) fn policy(s: &mut Section<'_>) -> Policy {
     let default = ServiceSettings::default();
     let balance = s.choice("balance", "adaptive", &Balance::ALL, &["maglev"]).unwrap_or(default.balance);
     let hash_on = s.get("hash_on", "client_ip");
     s.later("slow_start", "off");
     let panic: Ratio = s.get("panic", "50%");
     s.later("zone_aware", "false");
+    let (health, expect_body) = s.off_unless_given("health", health).flatten().unzip();
     let settings = ServiceSettings {
         balance,
         panic,
-        health: s.off_unless_given("health", health).flatten(),
+        health,
         outlier: s.on_unless_off("outlier", outlier),
         breaker: s.on_unless_off("breaker", breaker),
         timeout: s.table("timeout", timeout),
@@ -36,10 +44,11 @@ pub(super) fn policy(s: &mut Section<'_>) -> (ServiceSettings, HashOn) {
         fallback: default.fallback,
     };
     s.later_table("idempotency");
-    (settings, hash_on)
+    Policy { settings, hash_on, expect_body: expect_body.flatten() }
 }
 
-fn health(s: &mut Section<'_>) -> Option<HealthSettings> {
+/// The checks, and what a body must have to pass.
+fn health(s: &mut Section<'_>) -> Option<(HealthSettings, Option<BodyMatch>)> {
     let http: Option<CheckPath> = s.item_or_off("http").and_then(|item| item.read());
     let tcp: bool = s.get("tcp", "false");
     s.later("grpc", "off");
@@ -49,21 +58,22 @@ fn health(s: &mut Section<'_>) -> Option<HealthSettings> {
     let healthy_threshold: Count = s.get("healthy_threshold", "2");
     let unhealthy_threshold: Count = s.get("unhealthy_threshold", "3");
     let expect: Vec<Expected> = s.get("expect", r#"["2xx"]"#);
-    s.later("expect_body", "off");
+    let expect_body: Option<BodyMatch> = s.get("expect_body", "off");
     let jitter: Ratio = s.get("jitter", "10%");
     if expect.is_empty() {
         s.fault("expect", Fault::new("no status would pass").help("leave it away for \"2xx\""));
     }
     let expect = expect.into_iter().map(|expected| expected.0).collect();
     let probe = probe(s, http, tcp, expect)?;
-    Some(HealthSettings {
+    let settings = HealthSettings {
         probe,
         interval: interval.0,
         timeout: timeout.0,
         healthy_threshold: healthy_threshold.0,
         unhealthy_threshold: unhealthy_threshold.0,
         jitter,
-    })
+    };
+    Some((settings, expect_body))
 }
 
 /// Exactly one thing to ask.
@@ -77,6 +87,10 @@ fn probe(s: &Section<'_>, http: Option<CheckPath>, tcp: bool, expect: Vec<(u16, 
         (None, true) => {
             if s.given("expect").is_some() {
                 s.fault("expect", Fault::new("a check by tcp sees no status").help("use http, or leave expect away"));
+            }
+            if s.given("expect_body").is_some_and(|entry| !entry.node.says("off")) {
+                let fault = Fault::new("a check by tcp sees no body");
+                s.fault("expect_body", fault.help("use http, or leave expect_body away"));
             }
             Some(Probe::Tcp)
         }

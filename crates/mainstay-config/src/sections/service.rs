@@ -8,7 +8,7 @@ use mainstay_policy::EndpointSpec;
 use super::fallback;
 use super::matching::{cookie_name, header_name, query_name};
 use super::names::Names;
-use super::policy;
+use super::policy::{self, Policy};
 use crate::item::{Item, word_fault};
 use crate::model::{Endpoints, HashOn, Service};
 use crate::raw::{At, Tree};
@@ -20,11 +20,11 @@ pub(super) fn service(name: &str, s: &mut Section<'_>, names: &Names) -> Option<
     let discovered = s.off_unless_given("discover", discover);
     s.choice("protocol", "auto", &[("auto", ()), ("h1", ())], &["h2"]);
     s.later("tls", "off");
-    let (policy, hash_on) = policy::policy(s);
+    let Policy { settings, hash_on, expect_body } = policy::policy(s);
     let fallback = s.table("fallback", |s| fallback::fallback(s, names));
-    let policy = mainstay_policy::ServiceSettings { fallback: fallback.settings(), ..policy };
+    let policy = mainstay_policy::ServiceSettings { fallback: fallback.settings(), ..settings };
     let endpoints = source(s, fixed, discovered)?;
-    Some(Service { name: name.to_owned(), endpoints, hash_on, policy, fallback, line: s.line() })
+    Some(Service { name: name.to_owned(), endpoints, hash_on, policy, expect_body, fallback, line: s.line() })
 }
 
 /// Exactly one source of endpoints.

@@ -95,7 +95,7 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("service.shop.health.healthy_threshold", "1", Built),
     ("service.shop.health.unhealthy_threshold", "1", Built),
     ("service.shop.health.expect", "[\"200\", \"300-399\"]", Built),
-    ("service.shop.health.expect_body", "ok", Later),
+    ("service.shop.health.expect_body", "ok", Built),
     ("service.shop.health.jitter", "0%", Built),
     ("service.shop.outlier", "off", Built),
     ("service.shop.outlier.consecutive_failures", "off", Built),

@@ -1,14 +1,19 @@
 use std::time::Duration;
 
 use mainstay_core::Failure;
-use mainstay_policy::Probe;
+use mainstay_policy::{CheckFailure, Probe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 
-fn http() -> HealthSettings {
-    HealthSettings::new(Probe::Http { path: "/health?deep=1".to_owned(), expect: vec![(200, 299), (418, 418)] })
+fn asked(settings: HealthSettings) -> Asked {
+    Asked { settings, body: None }
+}
+
+fn http() -> Asked {
+    let (path, expect) = ("/health?deep=1".to_owned(), vec![(200, 299), (418, 418)]);
+    asked(HealthSettings::new(Probe::Http { path, expect }))
 }
 
 /// A port that nobody listens on, and that nobody else can take as long as the socket is held.
@@ -27,8 +32,12 @@ async fn request_of(stream: &mut TcpStream) -> String {
     String::from_utf8(request).unwrap()
 }
 
-/// An instance that reads a request, sends `answer` and closes; and what a check makes of it.
 async fn check_against(answer: &'static str) -> (String, CheckResult) {
+    check_as(&http(), answer).await
+}
+
+/// An instance that reads a request, sends `answer` and closes; and what a check makes of it.
+async fn check_as(asked: &Asked, answer: &'static str) -> (String, CheckResult) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let instance = tokio::spawn(async move {
@@ -37,7 +46,7 @@ async fn check_against(answer: &'static str) -> (String, CheckResult) {
         stream.write_all(answer.as_bytes()).await.unwrap();
         request.replace(&address.to_string(), "ADDRESS")
     });
-    let result = probe::check(address, &http()).await.expect("this machine lacks nothing");
+    let result = probe::check(address, asked).await.expect("this machine lacks nothing");
     (instance.await.unwrap(), result)
 }
 
@@ -59,15 +68,46 @@ async fn an_answer_is_judged_by_its_status() {
         ("HTTP/1.0 200 OK\r\n\r\n", CheckResult::Pass),
         ("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", CheckResult::Pass),
         ("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n", CheckResult::Pass),
-        ("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", CheckResult::Fail(Failure::Status(302))),
-        ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", CheckResult::Fail(Failure::Status(503))),
-        ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", CheckResult::Fail(Failure::Malformed)),
-        ("hello", CheckResult::Fail(Failure::Malformed)),
-        ("HTTP/1.1 200 OK\r\nContent-Le", CheckResult::Fail(Failure::Reset)),
-        ("", CheckResult::Fail(Failure::Reset)),
+        ("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", CheckResult::Fail(Failure::Status(302).into())),
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", CheckResult::Fail(Failure::Status(503).into())),
+        ("HTTP/1.1 200 OK\nContent-Length: 0\n\n", CheckResult::Fail(Failure::Malformed.into())),
+        ("hello", CheckResult::Fail(Failure::Malformed.into())),
+        ("HTTP/1.1 200 OK\r\nContent-Le", CheckResult::Fail(Failure::Reset.into())),
+        ("", CheckResult::Fail(Failure::Reset.into())),
     ] {
         assert_eq!(check_against(answer).await.1, want, "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_body_without_what_it_must_have_is_a_failure_of_its_own() {
+    let asked = Asked { body: Some(BodyMatch::Contains("ok".to_owned())), ..http() };
+    for (answer, want) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall is ok", CheckResult::Pass),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", CheckResult::Pass),
+        ("HTTP/1.0 200 OK\r\n\r\nok", CheckResult::Pass),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine", CheckResult::Fail(CheckFailure::Body)),
+        ("HTTP/1.1 204 No Content\r\n\r\n", CheckResult::Fail(CheckFailure::Body)),
+        ("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nok", CheckResult::Fail(Failure::Status(503).into())),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nall is", CheckResult::Fail(Failure::Reset.into())),
+    ] {
+        assert_eq!(check_as(&asked, answer).await.1, want, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_end_is_searched_at_its_beginning_only() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let instance = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        request_of(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        while stream.write_all(&b"on and ".repeat(1000)).await.is_ok() {}
+    });
+    let asked = Asked { body: Some(BodyMatch::Contains("ok".to_owned())), ..http() };
+    assert_eq!(probe::check(address, &asked).await, Some(CheckResult::Fail(CheckFailure::Body)));
+    instance.await.unwrap();
 }
 
 #[tokio::test]
@@ -80,7 +120,7 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
         stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
         while stream.write_all(&b"x-more: and more and more\r\n".repeat(100)).await.is_ok() {}
     });
-    assert_eq!(probe::check(address, &http()).await, Some(CheckResult::Fail(Failure::Malformed)));
+    assert_eq!(probe::check(address, &http()).await, Some(CheckResult::Fail(Failure::Malformed.into())));
     instance.await.unwrap();
 }
 
@@ -88,18 +128,20 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
 async fn silence_is_a_timeout_and_a_closed_port_is_a_refusal() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let settings = HealthSettings { timeout: mainstay_core::Duration::from_millis(50), ..http() };
-    assert_eq!(probe::check(address, &settings).await, Some(CheckResult::Fail(Failure::Timeout)));
-    let tcp = HealthSettings::new(Probe::Tcp);
+    let mut hasty = http();
+    hasty.settings.timeout = mainstay_core::Duration::from_millis(50);
+    assert_eq!(probe::check(address, &hasty).await, Some(CheckResult::Fail(Failure::Timeout.into())));
+    let tcp = asked(HealthSettings::new(Probe::Tcp));
     assert_eq!(probe::check(address, &tcp).await, Some(CheckResult::Pass), "the port is open");
     let (_held, closed) = closed_port();
-    assert_eq!(probe::check(closed, &tcp).await, Some(CheckResult::Fail(Failure::Refused)));
-    assert_eq!(probe::check(closed, &http()).await, Some(CheckResult::Fail(Failure::Refused)));
+    assert_eq!(probe::check(closed, &tcp).await, Some(CheckResult::Fail(Failure::Refused.into())));
+    assert_eq!(probe::check(closed, &http()).await, Some(CheckResult::Fail(Failure::Refused.into())));
 }
 
 /// A connection that comes about, each few milliseconds.
-fn often() -> HealthSettings {
-    HealthSettings { interval: mainstay_core::Duration::from_millis(5), ..HealthSettings::new(Probe::Tcp) }
+fn often() -> Asked {
+    let interval = mainstay_core::Duration::from_millis(5);
+    asked(HealthSettings { interval, ..HealthSettings::new(Probe::Tcp) })
 }
 
 type Results = tokio::sync::mpsc::UnboundedReceiver<(SocketAddr, CheckResult)>;
@@ -128,7 +170,7 @@ async fn every_endpoint_is_checked_again_and_again_until_the_checks_end() {
     while passed < 3 || failed < 3 {
         match next(&mut results).await {
             (address, CheckResult::Pass) if address == open => passed += 1,
-            (address, CheckResult::Fail(Failure::Refused)) if address == closed => failed += 1,
+            (address, CheckResult::Fail(CheckFailure::Attempt(Failure::Refused))) if address == closed => failed += 1,
             other => panic!("{other:?}"),
         }
     }

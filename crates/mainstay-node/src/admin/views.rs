@@ -165,6 +165,7 @@ fn why(cause: Cause) -> String {
 mod tests {
     use super::*;
     use mainstay_core::Failure;
+    use mainstay_policy::CheckFailure;
 
     #[test]
     fn an_open_breaker_says_why_and_for_how_long() {
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_drained_endpoint_is_drained_and_not_ejected_whatever_went_before() {
-        for cause in [None, Some(Cause::Operator), Some(Cause::Check(Failure::Refused))] {
+        for cause in [None, Some(Cause::Operator), Some(Cause::Check(Failure::Refused.into()))] {
             let told = Endpoint::of(&endpoint(EndpointState::Draining, cause), Instant::ORIGIN);
             assert_eq!((told.why.as_deref(), told.cause), (Some("an operator drains it"), Some("operator")));
         }
@@ -215,7 +216,11 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_in_words() {
-        assert_eq!(why(Cause::Check(Failure::Status(503))), "its checks fail: status 503");
+        assert_eq!(why(Cause::Check(Failure::Status(503).into())), "its checks fail: status 503");
+        assert_eq!(
+            why(Cause::Check(CheckFailure::Body)),
+            "its checks fail: the answer did not contain what expect_body asks for"
+        );
         assert_eq!(why(Cause::Operator), "an operator ejected it");
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use mainstay_core::Failure;
 
+use crate::CheckFailure;
+
 /// What an operator wants of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
@@ -20,7 +22,7 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// Active checks failed, the last one so.
-    Check(Failure),
+    Check(CheckFailure),
     /// As many failures in a row as are allowed, the last one so.
     ConsecutiveFailures(Failure),
     /// Too large a share of failures in the window.

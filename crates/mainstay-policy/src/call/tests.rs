@@ -81,7 +81,8 @@ impl Stage {
             }
             ["drop", call] => drop(self.calls.remove(&name_to_id(call))),
             ["check", endpoint, result] => {
-                let result = if *result == "pass" { CheckResult::Pass } else { CheckResult::Fail(Failure::Refused) };
+                let result =
+                    if *result == "pass" { CheckResult::Pass } else { CheckResult::Fail(Failure::Refused.into()) };
                 let id = EndpointId { slot: endpoint.parse().unwrap(), generation: 0 };
                 self.service.check(now, id, result);
             }

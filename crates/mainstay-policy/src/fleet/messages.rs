@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant};
 
-use crate::{Cause, CheckResult, EndpointState, Recovery};
+use crate::{Cause, CheckFailure, CheckResult, EndpointState, Recovery};
 
 /// What a call asks of the fleet.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +105,7 @@ pub enum FleetEvent {
         /// Where.
         address: SocketAddr,
         /// How.
-        failure: Failure,
+        failure: CheckFailure,
     },
     /// The first passed check after failures, or the first of all.
     CheckPassed {

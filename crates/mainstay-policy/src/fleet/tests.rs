@@ -126,5 +126,5 @@ fn checked() -> ServiceSettings {
 const PASS: CheckResult = CheckResult::Pass;
 
 fn fail(failure: Failure) -> CheckResult {
-    CheckResult::Fail(failure)
+    CheckResult::Fail(failure.into())
 }

@@ -199,7 +199,8 @@ impl Player {
             }
             _ => {
                 let id = self.ids[self.luck.below(self.ids.len() as u64) as usize];
-                let result = if self.luck.one_in(2) { CheckResult::Pass } else { CheckResult::Fail(Failure::Refused) };
+                let result =
+                    if self.luck.one_in(2) { CheckResult::Pass } else { CheckResult::Fail(Failure::Refused.into()) };
                 self.service.check(now, id, result);
             }
         }

@@ -17,7 +17,7 @@ fn example() -> (Names, Snapshot, Figures) {
     recorder.attempt(two, Method::Get, AttemptResult::Success(200), Duration::from_millis(10));
     recorder.retry(shop, Failure::Refused);
     recorder.no_retry(shop, NoRetry::Budget);
-    recorder.ejection(one, Cause::Check(Failure::Refused));
+    recorder.ejection(one, Cause::Check(Failure::Refused.into()));
     recorder.refused(shop, Priority::Normal, Refusal::QueueFull);
     recorder.rate_limited(names.limit("per-caller"));
     recorder.fallback(shop, FallbackKind::Respond);

@@ -217,8 +217,8 @@ mod tests {
         one.attempt(a, Method::Get, AttemptResult::Success(200), ms);
         two.attempt(b, Method::Get, AttemptResult::Failed(Failure::Reset), ms);
         two.attempt(a, Method::Post, AttemptResult::Cancelled, ms);
-        one.ejection(b, Cause::Check(Failure::Refused));
-        two.ejection(b, Cause::Check(Failure::Timeout));
+        one.ejection(b, Cause::Check(Failure::Refused.into()));
+        two.ejection(b, Cause::Check(Failure::Timeout.into()));
         two.request(names.route("/"), Method::Get, 200, ms);
         two.refused(shop, Priority::Sheddable, Refusal::QueueFull);
         two.refused(shop, Priority::Normal, Refusal::BreakerOpen);

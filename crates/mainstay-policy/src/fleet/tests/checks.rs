@@ -10,7 +10,7 @@ fn three_failed_checks_eject_and_two_passes_restore() {
     world.check(0, fail(Failure::Timeout));
     assert_eq!(world.state(0), EndpointState::Ready);
     world.check(0, fail(Failure::Timeout));
-    assert_eq!(world.cause(0), Some(Cause::Check(Failure::Timeout)));
+    assert_eq!(world.cause(0), Some(Cause::Check(Failure::Timeout.into())));
     assert_eq!(world.shares(20)[0], 0);
     world.wait(Duration::from_secs(600));
     assert_eq!(world.state(0), EndpointState::Ejected, "time alone does not heal it");
