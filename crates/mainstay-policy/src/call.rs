@@ -2,13 +2,16 @@
 //!
 //! The order is the same for everybody and is the order of this file; the part in brackets stands in `call/attempts.rs`:
 //!
-//! deadline → rate limit → service breaker → bulkhead queue → [ choose an endpoint → attempt → classify → retry, if the
-//! budget allows ] → fallback → settle.
+//! deadline → rate limit → service breaker → bulkhead queue → [ choose an endpoint → attempt → classify → retry or hedge,
+//! if the budget allows ] → fallback → settle.
 //!
 //! - A permit of the bulkhead belongs to an attempt and is free during a backoff. A retry never queues: one that finds
-//!   no permit is not made, and the call ends with the outcome that it has.
+//!   no permit is not made, and the call ends with the outcome that it has. Nor does a hedge: the call then waits for
+//!   what runs.
 //! - What was certainly not sent is sent elsewhere at once, whatever its method and outside the budget; what may have
 //!   been applied is repeated only when that is the same as doing it once (RFC 9110, section 9.2.2).
+//! - Several attempts may run at once (a first one and its hedges). The first good head is the answer, and the others are
+//!   given up; one that fails ends the call only when no other runs.
 //! - An attempt has one outcome, fixed by the head of its answer or by its failure, and each observer (the endpoint, the
 //!   breaker, the budget) learns it once. An answer that breaks off after its head amends the endpoint's outcome.
 //! - What we lack ourselves (a descriptor, a port, a connection of the pool) blames nobody: no endpoint, breaker or budget
@@ -19,23 +22,26 @@
 
 use std::sync::Arc;
 
-use mainstay_core::{CallId, Certainty, Deadline, Duration, EndpointId, Failure, Instant, Origin};
+use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Origin, earliest};
 
 use crate::service::{Held, LostAndFound};
 use crate::{
-    Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, LimitVerdict,
-    NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Service, pause,
+    Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, HedgeAfter,
+    HedgeSettings, LimitVerdict, NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Service, pause,
 };
 
 mod attempts;
 mod messages;
+mod running;
 pub use messages::*;
+pub use running::HEDGES_MAX;
+use running::{Running, RunningSet};
 
 /// Attempts that one call can make at the most; a configuration may ask for fewer.
 pub const ATTEMPTS_MAX: u32 = 16;
 
-/// Outputs that one input can cause at the most: giving an attempt up and what follows it.
-const OUTPUTS_MAX: usize = 2;
+/// Outputs that one input can cause at the most: giving up all attempts that run, and what follows them.
+const OUTPUTS_MAX: usize = 2 + HEDGES_MAX as usize;
 
 /// An attempt cut short by somebody's impatience speaks against the endpoint only past this length...
 const IMPATIENCE_MIN: Duration = Duration::from_secs(1);
@@ -56,9 +62,13 @@ pub struct Call {
     /// The route's own rule for retries, where it has one.
     retry: Option<Arc<Option<RetrySettings>>>,
     breaker: Option<BreakerPermit>,
-    running: Option<Running>,
+    running: RunningSet,
     tried: [EndpointId; ATTEMPTS_MAX as usize],
     made: u8,
+    /// Hedges made so far, and retries that a failure brought forward in the place of one.
+    hedges: u8,
+    /// When the next hedge is due; far away when there is none to come.
+    hedge_at: Instant,
     body_kept: bool,
     awaits_body: bool,
     pause: Duration,
@@ -79,25 +89,6 @@ enum Stage {
     Ended,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Running {
-    choice: Choice,
-    attempt: u8,
-    began: Instant,
-    connected: bool,
-    /// It waits, or waited before it connects, for a connection that our own limit holds back.
-    waits: bool,
-    sent: bool,
-    connect_by: Instant,
-    head_by: Instant,
-}
-
-impl Running {
-    fn certainty(&self) -> Certainty {
-        if self.sent { Certainty::Unknown } else { Certainty::NotSent }
-    }
-}
-
 impl Call {
     /// A call that has not begun. `record` is emptied at [`Input::Begin`]; a driver hands in one that was used before
     /// to save its memory.
@@ -113,9 +104,11 @@ impl Call {
             allowed: Duration::ZERO,
             retry: None,
             breaker: None,
-            running: None,
+            running: RunningSet::default(),
             tried: [EndpointId { slot: 0, generation: 0 }; ATTEMPTS_MAX as usize],
             made: 0,
+            hedges: 0,
+            hedge_at: Instant::FAR_FUTURE,
             body_kept: true,
             awaits_body: false,
             pause: Duration::ZERO,
@@ -162,18 +155,7 @@ impl Call {
                 service.bulkhead.leave(self.id);
                 self.left_queue(service, now, due.why);
             }
-            (Stage::Attempting, _) if self.running.is_some_and(|running| running.waits) => {
-                self.tired_of_waiting(service, now);
-            }
-            (Stage::Attempting, Timer::Call | Timer::Attempt) if self.awaits_body => self.tired_of_caller(service, now),
-            (Stage::Attempting, Timer::Call) => self.out_of_time(service, now),
-            (Stage::Attempting, Timer::Connect) => {
-                self.give_up(service, now, Failure::ConnectTimeout, Certainty::NotSent);
-            }
-            (Stage::Attempting, _) => {
-                let certainty = self.running.map_or(Certainty::NotSent, |running| running.certainty());
-                self.give_up(service, now, Failure::Timeout, certainty);
-            }
+            (Stage::Attempting, why) => self.late(service, now, why),
             (Stage::Streaming { .. }, _) => self.cut_stream(service, now),
             (Stage::Arriving | Stage::AskingLimits | Stage::Delegated | Stage::Ended, _) => {}
         }
@@ -194,12 +176,9 @@ impl Call {
             Stage::Queued { until } => Some(earlier(until, Timer::Queue)),
             Stage::Pausing { until, .. } => Some(earlier(until, Timer::Backoff)),
             Stage::Attempting => {
-                let running = self.running.as_ref()?;
-                Some(if !running.connected && running.connect_by < running.head_by {
-                    earlier(running.connect_by, Timer::Connect)
-                } else {
-                    earlier(running.head_by, Timer::Attempt)
-                })
+                let attempt = self.running.first_due().map(|(due, _)| due);
+                let next = earliest(attempt, Some(Deadline::new(self.hedge_at, Timer::Hedge)))?;
+                Some(earlier(next.at, next.why))
             }
             Stage::Streaming { .. } => self.facts.covers_body.then_some(call),
             Stage::Arriving | Stage::AskingLimits | Stage::Delegated | Stage::Ended => None,
@@ -384,10 +363,10 @@ impl Call {
 
     fn finished(&mut self, service: &mut Service, now: Instant, clean: bool) {
         let Stage::Streaming { status } = self.stage else { return };
-        if !clean && let Some(running) = self.running {
+        if !clean && let Some(running) = self.running.any() {
             self.record.push(now, Decision::Interrupted { attempt: running.attempt });
         }
-        self.release(service, now, clean);
+        self.release_all(service, now, clean);
         let broken = End::Interrupted { status, origin: Origin::Upstream };
         self.end(now, if clean { End::Answered { status } } else { broken });
     }
@@ -395,7 +374,7 @@ impl Call {
     /// The caller's own deadline came while the answer was going down.
     fn cut_stream(&mut self, service: &mut Service, now: Instant) {
         let Stage::Streaming { status } = self.stage else { return };
-        self.release(service, now, true);
+        self.release_all(service, now, true);
         self.end(now, End::Interrupted { status, origin: Origin::Client });
         self.output(Output::Abort);
     }
@@ -405,18 +384,19 @@ impl Call {
             Stage::Ended => return,
             Stage::Queued { .. } => service.bulkhead.leave(self.id),
             Stage::Attempting => {
-                if let Some(running) = self.running {
+                while let Some(running) = self.running.any() {
                     self.cancel(now, running);
-                    self.report_impatience(service, now, running);
+                    self.report_impatience(service, now, running, Report::Nothing);
+                    self.release(service, now, running, true);
                 }
             }
             Stage::Streaming { status } => {
-                self.release(service, now, true);
+                self.release_all(service, now, true);
                 return self.end(now, End::Interrupted { status, origin: Origin::Client });
             }
             Stage::Arriving | Stage::AskingLimits | Stage::Pausing { .. } | Stage::Delegated => {}
         }
-        self.release(service, now, true);
+        self.release_all(service, now, true);
         self.settle(service, now, CallOutcome::Nothing);
         self.end(now, End::CallerLeft);
     }
@@ -430,11 +410,16 @@ impl Call {
         }
     }
 
-    /// Gives back what the running attempt holds.
-    fn release(&mut self, service: &mut Service, now: Instant, clean: bool) {
-        if let Some(running) = self.running.take() {
-            service.fleet.finish(now, running.choice, clean);
-            service.bulkhead.release(now);
+    /// Gives back what an attempt holds: it runs no more.
+    fn release(&mut self, service: &mut Service, now: Instant, running: Running, clean: bool) {
+        self.running.remove(running.attempt);
+        service.fleet.finish(now, running.choice, clean);
+        service.bulkhead.release(now);
+    }
+
+    fn release_all(&mut self, service: &mut Service, now: Instant, clean: bool) {
+        while let Some(running) = self.running.any() {
+            self.release(service, now, running, clean);
         }
     }
 
@@ -454,8 +439,7 @@ impl Call {
     /// What the call would leave behind if it vanished now.
     fn held(&self) -> Option<Held> {
         let queued = matches!(self.stage, Stage::Queued { .. }).then_some(self.id);
-        let attempt = self.running.map(|running| running.choice);
-        let held = Held { breaker: self.breaker, attempt, queued };
+        let held = Held { breaker: self.breaker, attempts: self.running.choices(), queued };
         (!held.is_empty()).then_some(held)
     }
 }

@@ -40,8 +40,9 @@ use crate::availability::{Availability, Failed, Suspicion};
 use crate::balance::{Balancer, Candidates};
 use crate::endpoints::{Endpoint, Endpoints};
 use crate::latency::Median;
+use crate::spread::Spread;
 use crate::{
-    Balance, CheckResult, EndpointChanges, EndpointSpec, EndpointState, Order, OutlierSettings, Recovery,
+    Balance, CheckResult, EndpointChanges, EndpointSpec, EndpointState, Order, OutlierSettings, Percentile, Recovery,
     ServiceSettings,
 };
 use learned::{Census, Learned, view_of};
@@ -58,6 +59,7 @@ pub struct Fleet {
     candidates: Candidates,
     balancer: Balancer,
     median: Median,
+    spread: Spread,
     census: Census,
     /// An endpoint's state has changed since the candidates were gathered.
     is_stale: bool,
@@ -82,6 +84,7 @@ impl Fleet {
             candidates: Candidates::default(),
             balancer: Balancer::new(settings.balance),
             median: Median::default(),
+            spread: Spread::default(),
             census: Census::default(),
             is_stale: false,
             next_transition: Instant::FAR_FUTURE,
@@ -162,8 +165,14 @@ impl Fleet {
         let (slot, scale, rule) = (choice.endpoint.slot, self.scale(), self.settings.balance);
         let Some(endpoint) = self.endpoints.get_mut(choice.endpoint) else { return };
         endpoint.learned.count(now, report, rule, &scale);
-        if let Report::Good { latency } = report {
-            self.median.observe(latency);
+        match report {
+            Report::Good { latency } => {
+                self.median.observe(latency);
+                self.spread.observe(now, latency);
+            }
+            // As long as the quantile or longer: which is all that a quantile asks.
+            Report::Outpaced { waited } => self.spread.observe_at_least(now, waited),
+            Report::Failed { .. } | Report::Nothing => {}
         }
         let suspicion = self.change(slot, Some(Recovery::Probe), |availability, settings| {
             if choice.probe {
@@ -179,7 +188,7 @@ impl Fleet {
                     let failed = Failed { probe: choice.probe, failure, not_sent, began: now - latency };
                     availability.failed(now, failed, settings.outlier.as_ref())
                 }
-                Report::Nothing => None,
+                Report::Outpaced { .. } | Report::Nothing => None,
             }
         });
         self.act_on(now, slot, suspicion.flatten());
@@ -349,6 +358,12 @@ impl Fleet {
     #[must_use]
     pub fn median_latency(&self) -> Option<Duration> {
         self.median.get()
+    }
+
+    /// How long an attempt at any endpoint takes at the most to the head of a good answer, but for the slowest. `None`
+    /// until that is learned, which begins when it is asked for the first time.
+    pub fn percentile(&mut self, percentile: Percentile) -> Option<Duration> {
+        self.spread.get(percentile)
     }
 
     fn tell(&mut self, event: FleetEvent) {

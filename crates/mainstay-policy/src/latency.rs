@@ -29,6 +29,11 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
+    /// What is held against an endpoint at the most for what was not measured.
+    pub(crate) fn most(&self) -> Duration {
+        Duration::from_nanos(self.failure() as u64)
+    }
+
     /// What a failure costs, in nanoseconds.
     fn failure(&self) -> f64 {
         let attempt = self.attempt.as_nanos() as f64;
@@ -60,6 +65,13 @@ impl Latency {
         };
         self.is_price &= self.estimate.is_some() && next > sample;
         self.set(now, next);
+    }
+
+    /// An answer was given up after `waited`: it would have taken that long or longer.
+    pub(crate) fn observe_at_least(&mut self, now: Instant, waited: Duration, scale: &Scale) {
+        if waited.as_nanos() as f64 > self.predicted(now, scale) {
+            self.observe(now, waited, scale);
+        }
     }
 
     /// An attempt failed: the next one is expected to cost as much as a failure may.
@@ -103,6 +115,8 @@ pub(crate) struct Load {
     waiting: u32,
     /// Since when nothing has come back while some were waiting.
     silent_since: Instant,
+    /// How long attempts were waited for in vain since something came back, in sum.
+    unanswered: Duration,
 }
 
 impl Load {
@@ -119,7 +133,21 @@ impl Load {
         self.waiting = self.waiting.saturating_sub(1);
         if alive {
             self.silent_since = now;
+            self.unanswered = Duration::ZERO;
         }
+    }
+
+    /// An attempt was given up after `waited`, because another endpoint answered first.
+    pub(crate) fn outpaced(&mut self, now: Instant, waited: Duration) {
+        self.reported(now, false);
+        self.unanswered = self.unanswered + waited;
+    }
+
+    /// The best guess at the latency of an endpoint that was only ever outpaced since its last answer: the time that it
+    /// had in all, over the one answer that is still to come. Else an endpoint that hangs would look no slower than the
+    /// patience that it is shown.
+    pub(crate) fn unanswered(&self) -> Duration {
+        self.unanswered
     }
 
     pub(crate) fn finish(&mut self) {

@@ -30,6 +30,7 @@ mod record;
 mod retry;
 mod service;
 mod settings;
+mod spread;
 mod window;
 
 pub use availability::*;

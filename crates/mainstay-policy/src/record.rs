@@ -78,6 +78,15 @@ pub enum Decision {
         /// What it left behind.
         certainty: Certainty,
     },
+    /// An attempt was given up because another one answered first.
+    Outpaced {
+        /// Which one.
+        attempt: u8,
+        /// The one that answered.
+        by: u8,
+        /// What it left behind.
+        certainty: Certainty,
+    },
     /// We lacked what an attempt needs, so it was not made. Nothing was sent, and nobody is to blame for it but us.
     Unable {
         /// Which one.
@@ -92,6 +101,11 @@ pub enum Decision {
     },
     /// No other attempt follows.
     NoRetry {
+        /// The reason.
+        why: NoRetry,
+    },
+    /// It was time for another attempt beside those that run, and none was made.
+    NoHedge {
         /// The reason.
         why: NoRetry,
     },
@@ -118,9 +132,11 @@ pub enum AttemptReason {
     Retry,
     /// The one before was not sent, so this one is free of the budget.
     Resend,
+    /// Those that run have given no answer for so long that another one tries its luck.
+    Hedge,
 }
 
-/// Why no other attempt follows a failed one.
+/// Why no other attempt follows a failed one, or is made beside a slow one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NoRetry {
     /// Retries are off.

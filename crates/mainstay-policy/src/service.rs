@@ -12,8 +12,8 @@ use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Seed};
 
 use crate::{
     Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, BreakerState, Budget, Bulkhead, CallOutcome,
-    CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fleet, FleetDelta, FleetEvent, Order, PermitPool,
-    Report, ServiceSettings,
+    CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fleet, FleetDelta, FleetEvent, HEDGES_MAX, Order,
+    PermitPool, Report, ServiceSettings,
 };
 
 /// One service, as one worker sees it.
@@ -193,7 +193,7 @@ impl Service {
             if let Some(permit) = held.breaker {
                 self.breaker.record(now, permit, CallOutcome::Nothing, Duration::ZERO);
             }
-            if let Some(choice) = held.attempt {
+            for choice in held.attempts.into_iter().flatten() {
                 self.fleet.report(now, choice, Report::Nothing);
                 self.fleet.finish(now, choice, true);
                 self.bulkhead.release(now);
@@ -209,13 +209,13 @@ impl Service {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
     pub(crate) breaker: Option<BreakerPermit>,
-    pub(crate) attempt: Option<Choice>,
+    pub(crate) attempts: [Option<Choice>; 1 + HEDGES_MAX as usize],
     pub(crate) queued: Option<CallId>,
 }
 
 impl Held {
     pub(crate) fn is_empty(&self) -> bool {
-        self.breaker.is_none() && self.attempt.is_none() && self.queued.is_none()
+        self.breaker.is_none() && self.attempts.iter().all(Option::is_none) && self.queued.is_none()
     }
 }
 

@@ -265,6 +265,8 @@ pub struct RetrySettings {
     pub backoff: BackoffSettings,
     /// What retries may cost in all.
     pub budget: Option<BudgetSettings>,
+    /// Whether another attempt is made beside one that is slow. Default off: it sends some calls twice.
+    pub hedge: Option<HedgeSettings>,
 }
 
 impl Default for RetrySettings {
@@ -277,6 +279,55 @@ impl Default for RetrySettings {
             buffer: Bytes::kib(64),
             backoff: BackoffSettings::default(),
             budget: Some(BudgetSettings::default()),
+            hedge: None,
+        }
+    }
+}
+
+/// Another attempt beside one that is slow (J. Dean, L. A. Barroso: "The Tail at Scale", CACM 56(2), 2013).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HedgeSettings {
+    /// How slow.
+    pub after: HedgeAfter,
+    /// Hedges per call, 1 to [`crate::HEDGES_MAX`]. Default 1.
+    pub max: u32,
+}
+
+/// How long an attempt has to answer before another is made beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// Always so long.
+    Fixed(Duration),
+    /// As long as this share of the service's attempts need at the most, once that is learned.
+    Percentile(Percentile),
+}
+
+/// The shares of all attempts whose latency is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Percentile {
+    /// Half of them.
+    P50,
+    /// Nine in ten.
+    P90,
+    /// 95 in a hundred.
+    P95,
+    /// 99 in a hundred.
+    P99,
+}
+
+impl Percentile {
+    /// All of them with the words that name them in a configuration, in ascending order.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("p50", Self::P50), ("p90", Self::P90), ("p95", Self::P95), ("p99", Self::P99)];
+
+    /// Attempts in a hundred that take longer.
+    #[must_use]
+    pub const fn slower_in_100(self) -> u32 {
+        match self {
+            Self::P50 => 50,
+            Self::P90 => 10,
+            Self::P95 => 5,
+            Self::P99 => 1,
         }
     }
 }

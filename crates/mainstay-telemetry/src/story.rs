@@ -119,6 +119,16 @@ impl FoundRecord {
                 format!("attempt {} was given up; {}", ordinal(attempt), left_behind(certainty)),
                 None,
             ),
+            Decision::Outpaced { attempt, by, certainty } => told(
+                "outpaced",
+                format!(
+                    "attempt {} was given up: attempt {} had answered; {}",
+                    ordinal(attempt),
+                    ordinal(by),
+                    left_behind(certainty)
+                ),
+                None,
+            ),
             Decision::Unable { attempt, pool } => self.unable(attempt, pool),
             Decision::Backoff { pause } => told(
                 "backoff",
@@ -128,6 +138,11 @@ impl FoundRecord {
             Decision::NoRetry { why } => {
                 told("no_retry", format!("no other attempt follows: {}", why.as_str()), self.no_retry_key(why))
             }
+            Decision::NoHedge { why } => told(
+                "no_hedge",
+                format!("{}, but no other attempt is made beside it: {}", self.patience(entry), why.as_str()),
+                self.no_retry_key(why),
+            ),
             Decision::Fallback { kind } => self.fallback(kind),
             Decision::Interrupted { attempt } => told(
                 "interrupted",
@@ -165,11 +180,16 @@ impl FoundRecord {
             AttemptReason::First => "",
             AttemptReason::Retry => ": a retry, paid for by the budget",
             AttemptReason::Resend => ": tried elsewhere at once; nothing was sent, so it is outside the budget",
+            AttemptReason::Hedge => ": a hedge beside what runs, paid for by the budget; ",
         });
+        if why == AttemptReason::Hedge {
+            text.push_str(&self.patience(entry));
+        }
         let mut key = match why {
             AttemptReason::First => self.key("balance"),
             AttemptReason::Retry => self.key("retry.budget"),
             AttemptReason::Resend => self.key("retry.attempts"),
+            AttemptReason::Hedge => self.key("retry.hedge"),
         };
         if probe {
             text.push_str("; the endpoint was ejected, and this decides whether it comes back");
@@ -180,6 +200,26 @@ impl FoundRecord {
             key = self.key("panic");
         }
         told("attempt", text, key)
+    }
+
+    /// What a hedge that is due at `entry` follows upon: the silence of the attempt before it, or its failure.
+    fn patience(&self, entry: &Entry) -> String {
+        let before = self.entries.iter().take_while(|other| !std::ptr::eq(*other, entry));
+        let cause = before.filter(|other| {
+            matches!(other.what, Decision::Attempt { .. } | Decision::Failed { .. } | Decision::Head { .. })
+        });
+        match cause.last() {
+            Some(Entry { what: Decision::Failed { attempt, .. } | Decision::Head { attempt, .. }, after })
+                if *after == entry.after =>
+            {
+                format!("attempt {} had failed", ordinal(*attempt))
+            }
+            Some(last) => {
+                let waited = Duration::from_nanos(entry.after.as_nanos().saturating_sub(last.after.as_nanos()));
+                format!("there was no answer for {}", Short(waited))
+            }
+            None => "there was no answer".to_owned(),
+        }
     }
 
     fn endpoint(&self, entry: &Entry, attempt: u8) -> String {
@@ -492,6 +532,38 @@ mod tests {
         assert!(pool.contains("were busy; nothing was sent  [service.shop.pool.size]"), "{pool}");
         assert!(system.contains("attempt 1 was not made: Mainstay itself lacked a descriptor"), "{system}");
         assert!(system.contains("ended without an answer: Mainstay lacked what an attempt needs"), "{system}");
+    }
+
+    #[test]
+    fn a_hedge_says_why_it_was_made_and_who_was_given_up() {
+        expect![[r#"
+            request r-1, 3 s ago
+                  0.0 ms  arrived: GET /cart/7 on route /cart, service shop, deadline in 15 s  [route.timeout]
+                  0.0 ms  attempt 1 to 127.0.0.1:9101  [service.shop.balance]
+                 38.0 ms  attempt 2 to 127.0.0.1:9102: a hedge beside what runs, paid for by the budget; there was no answer for 38 ms  [service.shop.retry.hedge]
+                 45.0 ms  attempt 2: an answer with status 200
+                 45.0 ms  attempt 1 was given up: attempt 2 had answered; it may have been applied
+                 46.0 ms  ended: answered whole with status 200
+        "#]]
+        .assert_eq(
+            &record(&[
+                (0, attempt(0, AttemptReason::First)),
+                (38_000, attempt(1, AttemptReason::Hedge)),
+                (45_000, Decision::Head { attempt: 1, status: 200 }),
+                (45_000, Decision::Outpaced { attempt: 0, by: 1, certainty: Certainty::Unknown }),
+                (46_000, Decision::Ended(End::Answered { status: 200 })),
+            ])
+            .story(|_| None),
+        );
+    }
+
+    #[test]
+    fn a_hedge_that_was_not_made_says_why() {
+        let story =
+            record(&[(0, attempt(0, AttemptReason::First)), (20_000, Decision::NoHedge { why: NoRetry::Budget })])
+                .story(|_| None);
+        let line = "there was no answer for 20 ms, but no other attempt is made beside it: the retry budget is empty";
+        assert!(story.contains(line), "{story}");
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(super) fn retry(s: &mut Section<'_>) -> RetrySettings {
         buffer,
         backoff,
         budget,
+        hedge: default.hedge,
     }
 }
 

@@ -1,7 +1,16 @@
-//! The attempts of a call: choose an endpoint, send, classify what came, try again.
+//! The attempts of a call: choose an endpoint, send, classify what came, try again, or try beside.
 //!
 //! The part of the order in [`super`] that may happen more than once. A call comes here with a permit for its first
 //! attempt and leaves with an answer to forward, or with a reason for which there is none.
+//!
+//! A **hedge** is an attempt beside those that run, at an endpoint that was not tried, because no answer has come for as
+//! long as nearly all take (J. Dean, L. A. Barroso: "The Tail at Scale", CACM 56(2), 2013). It is made only for a call
+//! that may be sent twice, is paid for from the budget of retries, takes a permit only if one is free, counts against
+//! the attempts in all, and comes at once when an attempt fails (gRPC's proposal A6 does the same). When it is due and
+//! cannot be made the call hedges no more, so that it never comes back to the same question.
+//!
+//! Whom another attempt has outrun has not failed, and is not as quick as it seems by being given up early: its endpoint
+//! learns how long it was waited for there, and no more than that.
 
 use mainstay_core::{Certainty, Duration, Failure, Instant, Purpose};
 
@@ -11,27 +20,37 @@ use super::*;
 impl Call {
     /// Makes an attempt with the permit that the call has just been given.
     pub(super) fn attempt(&mut self, service: &mut Service, now: Instant, why: AttemptReason) {
-        let attempt = self.made;
-        let ask = Ask {
-            call: self.id,
-            attempt: u32::from(attempt),
-            hash: self.facts.hash,
-            idempotent: self.facts.method.is_idempotent(),
-            tried: &self.tried[..usize::from(attempt)],
-        };
-        let choice = match service.fleet.choose(now, &ask) {
-            Ok(choice) => choice,
+        match self.choose(service, now) {
+            Ok(choice) => self.send(service, now, why, choice),
             Err(none) => {
                 service.bulkhead.release(now);
-                return self.no_endpoint(service, now, why, none);
+                self.no_endpoint(service, now, why, none);
             }
-        };
+        }
+    }
+
+    fn choose(&self, service: &mut Service, now: Instant) -> Result<Choice, NoEndpoint> {
+        service.fleet.choose(
+            now,
+            &Ask {
+                call: self.id,
+                attempt: u32::from(self.made),
+                hash: self.facts.hash,
+                idempotent: self.facts.method.is_idempotent(),
+                tried: self.tried(),
+            },
+        )
+    }
+
+    fn send(&mut self, service: &mut Service, now: Instant, why: AttemptReason, choice: Choice) {
+        let attempt = self.made;
         self.tried[usize::from(attempt)] = choice.endpoint;
         self.made += 1;
         let head_by = self.head_by(service, now);
         let connect_by = (now + service.settings().timeout.connect).min(head_by);
         let (connected, waits, sent) = (false, false, false);
-        self.running = Some(Running { choice, attempt, began: now, connected, waits, sent, connect_by, head_by });
+        self.running.add(Running { choice, attempt, began: now, connected, waits, sent, connect_by, head_by });
+        self.hedge_at = self.next_hedge(service, now);
         self.stage = Stage::Attempting;
         let Choice { endpoint, probe, panic } = choice;
         self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic });
@@ -40,7 +59,9 @@ impl Call {
 
     fn no_endpoint(&mut self, service: &mut Service, now: Instant, why: AttemptReason, none: NoEndpoint) {
         match (why, none) {
-            (AttemptReason::Retry | AttemptReason::Resend, _) => self.no_retry(service, now, NoRetry::NoEndpoint),
+            (AttemptReason::Retry | AttemptReason::Resend | AttemptReason::Hedge, _) => {
+                self.no_retry(service, now, NoRetry::NoEndpoint);
+            }
             // A limit that we set says nothing about the service.
             (AttemptReason::First, NoEndpoint::AllBusy) => {
                 self.fall_back(service, now, Refusal::Exhausted, Some(Duration::from_secs(1)));
@@ -58,20 +79,20 @@ impl Call {
     }
 
     pub(super) fn waits(&mut self, attempt: u8) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) {
+        if let Some(running) = self.running.get_mut(attempt) {
             running.waits = !running.connected;
         }
     }
 
     pub(super) fn connected(&mut self, attempt: u8) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) {
+        if let Some(running) = self.running.get_mut(attempt) {
             running.connected = true;
             running.waits = false;
         }
     }
 
     pub(super) fn sent(&mut self, attempt: u8) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) {
+        if let Some(running) = self.running.get_mut(attempt) {
             running.connected = true;
             running.waits = false;
             running.sent = true;
@@ -94,21 +115,28 @@ impl Call {
             },
         );
         let worth_another = self.retry_rule(service).is_some_and(|retry| retry.on.includes(failure));
-        if !worth_another && (good || !self.has_fallback(service)) {
+        let others = self.running.are_several();
+        if !worth_another && (good || !(others || self.has_fallback(service))) {
             return self.forward(service, now, running, head.status, false);
+        }
+        if others {
+            self.refusal = Some((Refusal::Failed(failure), head.retry_after));
+            self.output(Output::Cancel { attempt });
+            self.release(service, now, running, true);
+            return self.hasten(service, now, failure, Certainty::Applied, Some(head));
         }
         match self.plan_retry(service, now, failure, Certainty::Applied, Some(head)) {
             Ok((pause, why)) => {
                 self.refusal = Some((Refusal::Failed(failure), head.retry_after));
                 self.output(Output::Cancel { attempt });
-                self.release(service, now, true);
+                self.release(service, now, running, true);
                 self.pause(service, now, pause, why);
             }
             Err(why) => {
                 self.record.push(now, Decision::NoRetry { why });
                 if !good && self.has_fallback(service) {
                     self.output(Output::Cancel { attempt });
-                    self.release(service, now, true);
+                    self.release(service, now, running, true);
                     self.conclude(service, now, Refusal::Failed(failure), head.retry_after);
                 } else {
                     let used = matches!(why, NoRetry::AttemptsUsed | NoRetry::Budget | NoRetry::Forbidden);
@@ -123,6 +151,18 @@ impl Call {
         self.settle(service, now, outcome);
         self.stage = Stage::Streaming { status };
         self.output(Output::Forward { attempt: running.attempt, retries_used });
+        self.outrun(service, now, running.attempt);
+    }
+
+    /// `by` has answered: the others are given up.
+    fn outrun(&mut self, service: &mut Service, now: Instant, by: u8) {
+        while let Some(loser) = self.running.other_than(by) {
+            let (attempt, certainty) = (loser.attempt, loser.certainty());
+            self.record.push(now, Decision::Outpaced { attempt, by, certainty });
+            self.output(Output::Cancel { attempt });
+            self.report_impatience(service, now, loser, Report::Outpaced { waited: now.since(loser.began) });
+            self.release(service, now, loser, true);
+        }
     }
 
     pub(super) fn failed(
@@ -137,17 +177,41 @@ impl Call {
         self.record.push(now, Decision::Failed { attempt, failure, certainty });
         let latency = now.since(running.began);
         service.fleet.report(now, running.choice, Report::Failed { failure, certainty, latency });
-        self.release(service, now, true);
+        self.release(service, now, running, true);
         self.refusal = Some((Refusal::Failed(failure), None));
+        if !self.running.is_empty() {
+            return self.hasten(service, now, failure, certainty, None);
+        }
         match self.plan_retry(service, now, failure, certainty, None) {
             Ok((pause, why)) => self.pause(service, now, pause, why),
             Err(why) => self.no_retry(service, now, why),
         }
     }
 
+    /// The time of an attempt is over, or of the call, or there has been no answer for so long that a hedge is due.
+    pub(super) fn late(&mut self, service: &mut Service, now: Instant, why: Timer) {
+        let Some((_, running)) = self.running.first_due() else { return };
+        match why {
+            Timer::Hedge => self.hedge(service, now),
+            Timer::Call if !self.running.iter().all(|running| running.waits) && !self.awaits_body => {
+                self.out_of_time(service, now);
+            }
+            _ if running.waits => self.tired_of_waiting(service, now, running),
+            Timer::Call | Timer::Attempt if self.awaits_body => self.tired_of_caller(service, now),
+            Timer::Connect => self.give_up(service, now, running, Failure::ConnectTimeout, Certainty::NotSent),
+            _ => self.give_up(service, now, running, Failure::Timeout, running.certainty()),
+        }
+    }
+
     /// As [`Call::failed`], for an attempt whose driver still works on it.
-    pub(super) fn give_up(&mut self, service: &mut Service, now: Instant, failure: Failure, certainty: Certainty) {
-        let Some(running) = self.running else { return };
+    fn give_up(
+        &mut self,
+        service: &mut Service,
+        now: Instant,
+        running: Running,
+        failure: Failure,
+        certainty: Certainty,
+    ) {
         self.output(Output::Cancel { attempt: running.attempt });
         self.failed(service, now, running.attempt, failure, certainty);
     }
@@ -176,14 +240,22 @@ impl Call {
         self.conclude(service, now, refusal, retry_after);
     }
 
-    /// The deadline of the call came while an attempt was running.
-    pub(super) fn out_of_time(&mut self, service: &mut Service, now: Instant) {
-        let Some(running) = self.running else { return };
-        let (attempt, certainty) = (running.attempt, running.certainty());
-        self.record.push(now, Decision::Failed { attempt, failure: Failure::Timeout, certainty });
-        self.output(Output::Cancel { attempt });
-        self.report_impatience(service, now, running);
-        self.release(service, now, true);
+    /// The deadline of the call came while attempts were running.
+    fn out_of_time(&mut self, service: &mut Service, now: Instant) {
+        while let Some(running) = self.running.any() {
+            let (attempt, certainty) = (running.attempt, running.certainty());
+            self.record.push(
+                now,
+                if running.waits {
+                    Decision::Unable { attempt, pool: true }
+                } else {
+                    Decision::Failed { attempt, failure: Failure::Timeout, certainty }
+                },
+            );
+            self.output(Output::Cancel { attempt });
+            self.report_impatience(service, now, running, Report::Nothing);
+            self.release(service, now, running, true);
+        }
         self.conclude(service, now, Refusal::Deadline, None);
     }
 
@@ -192,23 +264,25 @@ impl Call {
         let Some(running) = self.current(attempt) else { return };
         self.record.push(now, Decision::Unable { attempt, pool });
         service.fleet.report(now, running.choice, Report::Nothing);
-        self.release(service, now, true);
-        self.fall_back(service, now, Refusal::Exhausted, Some(Duration::from_secs(1)));
+        self.release(service, now, running, true);
+        if self.running.is_empty() {
+            self.fall_back(service, now, Refusal::Exhausted, Some(Duration::from_secs(1)));
+        }
     }
 
     /// No connection of the pool came free in time.
-    pub(super) fn tired_of_waiting(&mut self, service: &mut Service, now: Instant) {
-        let Some(running) = self.running else { return };
+    fn tired_of_waiting(&mut self, service: &mut Service, now: Instant, running: Running) {
         self.output(Output::Cancel { attempt: running.attempt });
         self.unable(service, now, running.attempt, true);
     }
 
     /// The request did not come in time, so nobody could answer it.
-    pub(super) fn tired_of_caller(&mut self, service: &mut Service, now: Instant) {
-        let Some(running) = self.running else { return };
-        self.cancel(now, running);
-        service.fleet.report(now, running.choice, Report::Nothing);
-        self.release(service, now, true);
+    fn tired_of_caller(&mut self, service: &mut Service, now: Instant) {
+        while let Some(running) = self.running.any() {
+            self.cancel(now, running);
+            service.fleet.report(now, running.choice, Report::Nothing);
+            self.release(service, now, running, true);
+        }
         self.settle(service, now, CallOutcome::Nothing);
         self.refuse(now, Refusal::SlowRequest, None);
     }
@@ -228,39 +302,131 @@ impl Call {
         }
         self.facts.deadline = now + self.allowed;
         let head_by = self.head_by(service, now);
-        if let Some(running) = &mut self.running {
+        for running in self.running.iter_mut() {
             running.head_by = head_by;
         }
     }
 
-    /// No other attempt can follow, so the one that runs has the rest of the deadline.
+    /// No other attempt can follow, so those that run have the rest of the deadline.
     pub(super) fn body_not_kept(&mut self) {
         self.body_kept = false;
-        if let Some(running) = &mut self.running {
+        self.hedge_at = Instant::FAR_FUTURE;
+        for running in self.running.iter_mut() {
             running.head_by = self.facts.deadline;
         }
     }
 
-    /// Somebody would not wait longer. Whether that speaks against the endpoint depends on how long they did.
-    pub(super) fn report_impatience(&self, service: &mut Service, now: Instant, running: Running) {
+    /// Somebody would not wait longer. Whether that speaks against the endpoint depends on how long they did; where it
+    /// does not, the endpoint learns what `otherwise` says.
+    pub(super) fn report_impatience(&self, service: &mut Service, now: Instant, running: Running, otherwise: Report) {
         let waited = now.since(running.began);
         let median = service.fleet.median_latency().unwrap_or(Duration::ZERO);
         let long = waited > IMPATIENCE_MIN && waited > median.saturating_mul(IMPATIENCE_MEDIANS);
         let speaks = !running.waits && (long || waited >= service.settings().timeout.attempt);
         let report = if speaks {
             Report::Failed { failure: Failure::Timeout, certainty: running.certainty(), latency: waited }
-        } else {
+        } else if running.waits {
             Report::Nothing
+        } else {
+            otherwise
         };
         service.fleet.report(now, running.choice, report);
     }
 
     fn current(&self, attempt: u8) -> Option<Running> {
-        self.running.filter(|running| running.attempt == attempt && self.stage == Stage::Attempting)
+        self.running.get(attempt).filter(|_| self.stage == Stage::Attempting)
     }
 
     pub(super) fn tried(&self) -> &[EndpointId] {
         &self.tried[..usize::from(self.made)]
+    }
+}
+
+/// Attempts beside others.
+impl Call {
+    /// When the next hedge is due, if an attempt begins now.
+    fn next_hedge(&self, service: &mut Service, now: Instant) -> Instant {
+        let Some(hedge) = self.hedge_rule(service).filter(|_| self.may_hedge(service).is_ok()) else {
+            return Instant::FAR_FUTURE;
+        };
+        let after = match hedge.after {
+            HedgeAfter::Fixed(after) => after,
+            HedgeAfter::Percentile(percentile) => service.fleet.percentile(percentile).unwrap_or(Duration::MAX),
+        };
+        now + after
+    }
+
+    /// What does not depend on the moment.
+    fn may_hedge(&self, service: &Service) -> Result<(), NoRetry> {
+        self.may_send_again(self.rule_with_attempts_left(service)?, Certainty::Unknown)
+    }
+
+    /// The rule for hedges, while one is left.
+    fn hedge_rule(&self, service: &Service) -> Option<HedgeSettings> {
+        self.retry_rule(service)?.hedge.filter(|hedge| u32::from(self.hedges) < hedge.max.min(HEDGES_MAX))
+    }
+
+    fn hedge(&mut self, service: &mut Service, now: Instant) {
+        self.hedge_at = Instant::FAR_FUTURE;
+        let median = service.fleet.median_latency().unwrap_or(Duration::ZERO);
+        let made = if self.awaits_body {
+            Err(NoRetry::BodyNotKept)
+        } else if now + median > self.facts.deadline {
+            Err(NoRetry::Deadline)
+        } else {
+            self.may_hedge(service).and_then(|()| self.send_beside(service, now, AttemptReason::Hedge))
+        };
+        if let Err(why) = made {
+            self.record.push(now, Decision::NoHedge { why });
+            self.hedges = u8::MAX;
+        }
+    }
+
+    /// One of several attempts has failed. What was not sent is sent elsewhere, a hedge that is left comes at once, and
+    /// otherwise the call waits for those that run.
+    fn hasten(
+        &mut self,
+        service: &mut Service,
+        now: Instant,
+        failure: Failure,
+        certainty: Certainty,
+        answer: Option<AnswerFacts>,
+    ) {
+        if self.may_repeat(service, failure, certainty).is_err() || answer.is_some_and(|answer| answer.retries_used) {
+            return;
+        }
+        if certainty == Certainty::NotSent {
+            // There may be no other place, or no permit; what runs has the word then.
+            let _ = self.send_beside(service, now, AttemptReason::Resend);
+        } else if self.hedge_rule(service).is_some() {
+            self.hedge(service, now);
+        }
+    }
+
+    /// Makes an attempt beside those that run, if it has a place, an endpoint that was not tried, and pays for itself.
+    fn send_beside(&mut self, service: &mut Service, now: Instant, why: AttemptReason) -> Result<(), NoRetry> {
+        let pays = why == AttemptReason::Hedge;
+        if matches!(service.breaker.state(now), BreakerState::Open { .. } | BreakerState::ForcedOpen) {
+            Err(NoRetry::BreakerOpen)
+        } else if !self.running.has_room() || !service.fleet.has_other(now, self.tried()) {
+            Err(NoRetry::NoEndpoint)
+        } else if pays && service.budget.tokens(now) < 1.0 {
+            Err(NoRetry::Budget)
+        } else if !service.bulkhead.try_acquire() {
+            Err(NoRetry::NoPermit)
+        } else {
+            let Ok(choice) = self.choose(service, now) else {
+                service.bulkhead.release(now);
+                return Err(NoRetry::NoEndpoint);
+            };
+            if pays {
+                let paid = service.budget.withdraw(now);
+                debug_assert!(paid, "there was a token just now");
+                self.hedges += 1;
+            }
+            self.send(service, now, why, choice);
+            Ok(())
+        }
     }
 }
 
@@ -272,15 +438,24 @@ impl Call {
 
     /// What does not depend on the moment: attempts, condition, certainty, the kept body.
     fn may_repeat(&self, service: &Service, failure: Failure, certainty: Certainty) -> Result<(), NoRetry> {
-        let Some(retry) = self.retry_rule(service) else { return Err(NoRetry::Off) };
+        let retry = self.rule_with_attempts_left(service)?;
+        if !retry.on.includes(failure) {
+            return Err(NoRetry::Condition);
+        }
+        self.may_send_again(retry, certainty)
+    }
+
+    fn rule_with_attempts_left<'a>(&'a self, service: &'a Service) -> Result<&'a RetrySettings, NoRetry> {
+        let retry = self.retry_rule(service).ok_or(NoRetry::Off)?;
+        let are_left = u32::from(self.made) < retry.attempts.min(ATTEMPTS_MAX);
+        are_left.then_some(retry).ok_or(NoRetry::AttemptsUsed)
+    }
+
+    fn may_send_again(&self, retry: &RetrySettings, certainty: Certainty) -> Result<(), NoRetry> {
         let idempotent = self.facts.method.is_idempotent()
             || (retry.idempotency_key && self.facts.idempotency_key)
             || !retry.idempotent_only;
-        if u32::from(self.made) >= retry.attempts.min(ATTEMPTS_MAX) {
-            Err(NoRetry::AttemptsUsed)
-        } else if !retry.on.includes(failure) {
-            Err(NoRetry::Condition)
-        } else if !self.body_kept {
+        if !self.body_kept {
             Err(NoRetry::BodyNotKept)
         } else if certainty != Certainty::NotSent && !idempotent {
             Err(NoRetry::NotIdempotent)
@@ -309,6 +484,11 @@ impl Call {
         let draw = service.seed().draw(self.id.0, u32::from(self.made), Purpose::Backoff);
         let backoff = self.retry_rule(service).map(|retry| retry.backoff).unwrap_or_default();
         let mut pause = pause(&backoff, u32::from(self.made), self.pause, draw);
+        // A hedge would have gone there beside this attempt, so nothing is won by waiting now.
+        let hastened = elsewhere && self.hedge_rule(service).is_some();
+        if hastened {
+            pause = Duration::ZERO;
+        }
         // An instance that asks for patience speaks for itself alone.
         if !elsewhere && let Some(asked) = answer.and_then(|answer| answer.retry_after) {
             pause = pause.max(asked);
@@ -319,6 +499,7 @@ impl Call {
         if !service.budget.withdraw(now) {
             return Err(NoRetry::Budget);
         }
+        self.hedges = self.hedges.saturating_add(u8::from(hastened));
         self.pause = pause;
         Ok((pause, AttemptReason::Retry))
     }

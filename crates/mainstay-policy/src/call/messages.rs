@@ -165,6 +165,8 @@ pub enum Timer {
     Connect,
     /// No head within the attempt's time.
     Attempt,
+    /// No head for so long that another attempt is made beside those that run.
+    Hedge,
     /// The pause before another attempt is over.
     Backoff,
     /// It has waited long enough in the queue.

@@ -6,6 +6,7 @@
 mod attempts;
 mod ending;
 mod entering;
+mod hedging;
 mod our_limits;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use mainstay_core::{CallId, Certainty, Duration, Failure, Instant, Limit, Method
 use super::*;
 use crate::{
     BackoffKind, BackoffSettings, Balance, BreakerOrder, CheckResult, EndpointSpec, HealthSettings, Jitter, Order,
-    PermitPool, Probe, ServiceSettings,
+    Percentile, PermitPool, Probe, ServiceSettings,
 };
 
 struct Stage {

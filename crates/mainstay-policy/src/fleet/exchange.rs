@@ -12,12 +12,14 @@ use mainstay_core::{Duration, EndpointId, Instant};
 use super::Fleet;
 use super::learned::Learned;
 use crate::availability::Ejection;
+use crate::spread::Percentiles;
 use crate::{Balance, Recovery};
 
 /// What a worker has learned since it was asked last.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FleetDelta {
     median: Option<Duration>,
+    percentiles: Option<Percentiles>,
     news: Vec<News>,
 }
 
@@ -54,6 +56,8 @@ struct Latencies {
     count: u64,
     sum: Duration,
     worst: Duration,
+    /// The longest that was waited for a head in vain.
+    at_least: Duration,
 }
 
 /// The last passive change of state.
@@ -74,6 +78,10 @@ impl Pending {
     pub(super) fn failed(&mut self) {
         self.attempts += 1;
         self.failed += 1;
+    }
+
+    pub(super) fn outpaced(&mut self, waited: Duration) {
+        self.latencies.at_least = self.latencies.at_least.max(waited);
     }
 
     pub(super) fn broke_off(&mut self) {
@@ -105,7 +113,7 @@ impl Fleet {
             let what = std::mem::take(&mut endpoint.learned.news);
             news.push(News { endpoint: endpoint.id, what: Pending { is_listed: false, ..what } });
         }
-        FleetDelta { median: self.median.get(), news }
+        FleetDelta { median: self.median.get(), percentiles: self.spread.learned(), news }
     }
 
     /// Takes in what another worker has learned. Its ids must come from the same lists of endpoints; one that is not
@@ -113,6 +121,9 @@ impl Fleet {
     pub fn merge(&mut self, now: Instant, delta: &FleetDelta) {
         if let (None, Some(median)) = (self.median.get(), delta.median) {
             self.median.observe(median);
+        }
+        if let Some(percentiles) = delta.percentiles {
+            self.spread.adopt(percentiles);
         }
         for News { endpoint, what } in &delta.news {
             self.merge_one(now, *endpoint, what);
@@ -131,6 +142,7 @@ impl Fleet {
             let sample = if is_peak { what.latencies.worst } else { Duration::from_nanos(mean) };
             learned.latency.observe(now, sample, &scale);
         }
+        learned.latency.observe_at_least(now, what.latencies.at_least, &scale);
         if what.failed > 0 && rule == Balance::Adaptive {
             learned.latency.penalise(now, &scale);
         }

@@ -79,6 +79,11 @@ impl Learned {
                     self.latency.observe(now, latency, scale);
                 }
             }
+            Report::Outpaced { waited } => {
+                self.load.outpaced(now, waited);
+                self.latency.observe_at_least(now, waited.max(self.load.unanswered().min(scale.most())), scale);
+                self.news.outpaced(waited);
+            }
             Report::Nothing => self.load.reported(now, false),
         }
     }

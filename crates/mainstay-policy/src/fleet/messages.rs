@@ -64,6 +64,11 @@ pub enum Report {
         /// From the choice to the failure.
         latency: Duration,
     },
+    /// Another attempt of the same call answered first. That is no failure, and a lower bound of its latency.
+    Outpaced {
+        /// From the choice to the moment at which it was given up.
+        waited: Duration,
+    },
     /// Nothing: we gave it up, or the caller left. It is worth telling: a probe's place comes free at once.
     Nothing,
 }

@@ -11,8 +11,9 @@ use mainstay_core::{
     CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Purpose, Ratio, Seed, below,
 };
 use mainstay_policy::{
-    AnswerFacts, AttemptOrder, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts, HealthSettings, Input,
-    LimitVerdict, Order, Output, PermitPool, Probe, Record, Service, ServiceSettings,
+    AnswerFacts, AttemptOrder, AttemptReason, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts,
+    HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, LimitVerdict, Order, Output, Percentile, PermitPool,
+    Probe, Record, Service, ServiceSettings,
 };
 
 /// Luck of the player's own, which must not be the luck of what it plays.
@@ -48,11 +49,25 @@ fn draw_settings(luck: &mut Luck) -> ServiceSettings {
         breaker.minimum_calls = 1 + luck.below(20) as u32;
         breaker.half_open_calls = 1 + luck.below(4) as u32;
     }
-    settings.bulkhead.concurrency = Limit::At(1 + luck.below(8) as u32);
+    if let Some(retry) = settings.retry.as_mut() {
+        retry.attempts = 1 + luck.below(5) as u32;
+        retry.hedge = luck.one_in(2).then(|| draw_hedge(luck));
+    }
+    // Enough for hedges, or so few that calls wait.
+    let most = if luck.one_in(2) { 8 } else { 80 };
+    settings.bulkhead.concurrency = Limit::At(1 + luck.below(most) as u32);
     settings.bulkhead.queue = luck.below(8) as u32;
     settings.fallback.respond = luck.one_in(3);
     settings.fallback.service = luck.one_in(3);
     settings
+}
+
+fn draw_hedge(luck: &mut Luck) -> HedgeSettings {
+    let after = match luck.below(3) {
+        0 => HedgeAfter::Percentile(Percentile::ALL[luck.below(2) as usize].1),
+        _ => HedgeAfter::Fixed(Duration::from_millis(luck.below(200))),
+    };
+    HedgeSettings { after, max: 1 + luck.below(u64::from(HEDGES_MAX)) as u32 }
 }
 
 fn draw_endpoints(luck: &mut Luck) -> Vec<EndpointSpec> {
@@ -66,10 +81,11 @@ fn draw_endpoints(luck: &mut Luck) -> Vec<EndpointSpec> {
         .collect()
 }
 
-/// A call and the attempt that it is waiting for.
+/// A call and the attempts that it is waiting for.
 struct Running {
     call: Call,
-    attempt: Option<AttemptOrder>,
+    attempts: Vec<AttemptOrder>,
+    tried: Vec<EndpointId>,
     delegated: bool,
     streaming: bool,
     asking: bool,
@@ -112,12 +128,12 @@ impl Player {
         match self.luck.below(20) {
             0..=5 => self.arrive(),
             6 => self.world(),
-            7 => {
+            7 | 8 => {
                 for running in &mut self.calls {
                     running.call.handle_timeout(&mut self.service, self.now);
                 }
             }
-            8 if !self.calls.is_empty() => {
+            9 if !self.calls.is_empty() => {
                 let gone = self.luck.below(self.calls.len() as u64) as usize;
                 drop(self.calls.swap_remove(gone));
             }
@@ -145,7 +161,14 @@ impl Player {
         };
         let mut call = Call::new(CallId(self.next), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
-        self.calls.push(Running { call, attempt: None, delegated: false, streaming: false, asking: false });
+        self.calls.push(Running {
+            call,
+            attempts: Vec::new(),
+            tried: Vec::new(),
+            delegated: false,
+            streaming: false,
+            asking: false,
+        });
     }
 
     fn advance(&mut self, at: usize) {
@@ -166,8 +189,9 @@ impl Player {
                 Input::FallbackEnded { answered: luck.one_in(2) }
             } else if std::mem::take(&mut running.streaming) {
                 Input::Finished { clean: !luck.one_in(4) }
-            } else if let Some(order) = running.attempt {
-                draw_news(luck, order.attempt)
+            } else if !running.attempts.is_empty() {
+                let news = luck.below(running.attempts.len() as u64) as usize;
+                draw_news(luck, running.attempts[news].attempt)
             } else {
                 return;
             }
@@ -244,9 +268,19 @@ impl Player {
 
 fn note(running: &mut Running, output: Output) {
     match output {
-        Output::Attempt(order) => running.attempt = Some(order),
-        Output::Cancel { .. } => running.attempt = None,
-        Output::Forward { .. } => (running.attempt, running.streaming) = (None, true),
+        // News of an attempt that has failed may still come, but not for ever.
+        Output::Attempt(order) => {
+            let is_elsewhere = !running.tried.contains(&order.endpoint);
+            assert!(is_elsewhere || order.why != AttemptReason::Hedge, "a hedge goes where none was: {order:?}");
+            running.tried.push(order.endpoint);
+            running.attempts.truncate(2);
+            running.attempts.insert(0, order);
+        }
+        Output::Cancel { attempt } => running.attempts.retain(|order| order.attempt != attempt),
+        Output::Forward { attempt, .. } => {
+            running.attempts.retain(|order| order.attempt != attempt);
+            running.streaming = true;
+        }
         Output::AskLimits => running.asking = true,
         Output::FallbackService => running.delegated = true,
         Output::Respond | Output::Refuse(_) | Output::Abort => {}
@@ -306,6 +340,13 @@ fn the_same_events_give_the_same_trace_in_two_processes() {
         assert_eq!(a, b, "the traces part at line {at}");
     }
     assert_eq!(one.len(), other.len());
+}
+
+#[test]
+fn the_play_has_hedges() {
+    let trace = trace_of_all_seeds();
+    let hedges = trace.matches("why: Hedge").count();
+    assert!(hedges > 100, "{hedges}");
 }
 
 #[test]

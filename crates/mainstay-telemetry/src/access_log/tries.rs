@@ -35,8 +35,20 @@ pub fn tries(entries: &[Entry], whole: bool) -> impl Iterator<Item = Tried> + '_
 /// As [`tries`], and the one attempt of a plain story too: for the call of a fallback, which is never told by the line
 /// alone.
 pub fn all_tries(entries: &[Entry], whole: bool) -> impl Iterator<Item = Tried> + '_ {
+    let passed_on = last_head(entries);
     entries.iter().enumerate().filter_map(move |(at, entry)| match entry.what {
-        Decision::Attempt { attempt, endpoint, .. } => Some(tried(&entries[at..], attempt, endpoint, whole)),
+        Decision::Attempt { attempt, endpoint, .. } => {
+            let is_answer = passed_on.is_none_or(|of| of == attempt);
+            Some(tried(&entries[at..], attempt, endpoint, is_answer.then_some(whole)))
+        }
+        _ => None,
+    })
+}
+
+/// The attempt whose head came last: if an answer went down at all it was this one's.
+fn last_head(entries: &[Entry]) -> Option<u8> {
+    entries.iter().rev().find_map(|entry| match entry.what {
+        Decision::Head { attempt, .. } => Some(attempt),
         _ => None,
     })
 }
@@ -46,14 +58,13 @@ fn is_plain(entries: &[Entry]) -> bool {
     answered && entries.iter().filter(|entry| matches!(entry.what, Decision::Attempt { .. })).count() == 1
 }
 
-/// The attempt with which `entries` begin. An attempt is over before the next one begins.
-fn tried(entries: &[Entry], attempt: u8, endpoint: EndpointId, whole: bool) -> Tried {
+/// The attempt with which `entries` begin. Only of the answer that was passed on it is known whether it was `whole`.
+fn tried(entries: &[Entry], attempt: u8, endpoint: EndpointId, whole: Option<bool>) -> Tried {
     let began = entries.first().map_or(Duration::ZERO, |entry| entry.after);
     let mut tried =
         Tried { endpoint, began, ended: began, result: AttemptResult::Cancelled, certainty: Certainty::NotSent };
     for entry in entries.iter().skip(1) {
         let end = match entry.what {
-            Decision::Attempt { .. } => break,
             // Not passed on, as long as nothing else is said.
             Decision::Head { attempt: of, status } if of == attempt => {
                 Some((AttemptResult::Failed(Failure::Status(status)), Certainty::Applied))
@@ -61,16 +72,18 @@ fn tried(entries: &[Entry], attempt: u8, endpoint: EndpointId, whole: bool) -> T
             Decision::Failed { attempt: of, failure, certainty } if of == attempt => {
                 Some((AttemptResult::Failed(failure), certainty))
             }
-            Decision::Cancelled { attempt: of, certainty } if of == attempt => {
+            Decision::Cancelled { attempt: of, certainty } | Decision::Outpaced { attempt: of, certainty, .. }
+                if of == attempt =>
+            {
                 Some((AttemptResult::Cancelled, certainty))
             }
             Decision::Unable { attempt: of, .. } if of == attempt => {
                 Some((AttemptResult::Cancelled, Certainty::NotSent))
             }
-            Decision::Ended(End::Interrupted { status, .. }) if !whole => {
+            Decision::Ended(End::Interrupted { status, .. }) if whole == Some(false) => {
                 Some((AttemptResult::Interrupted(status), Certainty::Applied))
             }
-            Decision::Ended(End::Answered { status } | End::Interrupted { status, .. }) => {
+            Decision::Ended(End::Answered { status } | End::Interrupted { status, .. }) if whole.is_some() => {
                 Some((answered(status), Certainty::Applied))
             }
             _ => None,
@@ -148,6 +161,27 @@ mod tests {
                 (11, 1, 601, "timeout", Certainty::Unknown),
                 (12, 621, 622, "503", Certainty::Applied),
                 (13, 652, 662, "success", Certainty::Applied),
+            ]
+        );
+    }
+
+    #[test]
+    fn attempts_side_by_side_each_have_their_own_end() {
+        let story = [
+            (0, attempt(0)),
+            (20, attempt(1)),
+            (25, Decision::Head { attempt: 1, status: 503 }),
+            (25, attempt(2)),
+            (30, Decision::Head { attempt: 2, status: 200 }),
+            (30, Decision::Outpaced { attempt: 0, by: 2, certainty: Certainty::Unknown }),
+            (33, Decision::Ended(End::Answered { status: 200 })),
+        ];
+        assert_eq!(
+            told(&story),
+            [
+                (10, 0, 30, "cancelled", Certainty::Unknown),
+                (11, 20, 25, "503", Certainty::Applied),
+                (12, 25, 33, "success", Certainty::Applied),
             ]
         );
     }
