@@ -4,11 +4,14 @@ use std::fs;
 
 /// Nanoseconds that the threads of a process and of its children have run so far.
 pub(crate) fn of_process_and_children(pid: u32) -> Result<u64, String> {
-    let mut sum = of_process(pid)?;
-    for child in children(pid) {
-        sum += of_process(child)?;
-    }
-    Ok(sum)
+    with_children(pid).into_iter().map(of_process).sum()
+}
+
+/// A process and its children.
+pub(crate) fn with_children(pid: u32) -> Vec<u32> {
+    let mut all = children(pid);
+    all.push(pid);
+    all
 }
 
 fn of_process(pid: u32) -> Result<u64, String> {

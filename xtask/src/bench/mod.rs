@@ -1,32 +1,41 @@
-//! `cargo xtask bench gateway`: what a proxied request costs here, in nginx and in HAProxy.
+//! `cargo xtask bench gateway`: what a proxied request costs here, in nginx, in HAProxy and in Envoy.
 //!
-//! All proxies stand in front of the same instance and are asked in turn, round after round, so that whatever the
-//! machine does meanwhile meets them alike; a round is one run of wrk against each. The proxy (one worker), the load
-//! generator and the instance are pinned to one core together: a request then costs what it costs, and no scheduler
-//! decides which of them gets a core of its own. What counts is the CPU time of the proxy's own threads, as the kernel
-//! accounts it, by the requests that wrk counted; the median of the rounds is reported, with ratios to nginx.
+//! All contenders stand in front of the same instance and are asked in turn, round after round, so that whatever the
+//! machine does meanwhile meets them alike. Where cost is measured, the proxy, the load generator and the instance are
+//! pinned to one core together: a request then costs what it costs, and no scheduler decides which of them gets a core
+//! of its own. What counts is the CPU time of the proxy's own threads, as the kernel accounts it, by the requests that
+//! wrk counted; the median of the rounds is reported, with ratios.
 //!
-//! Allocations are counted in a run of their own, through a small library that stands before the C library's allocator
-//! (`bench/count-allocations.c`): the product carries no counting, and the peers are counted in the same way.
+//! Each kind of question has its own part (`--what`): [`cost`], [`latency`], [`idle`]; two workers, the price of the log
+//! and of the records, and growth with routes, endpoints and keys are the cost of ours under other settings.
 
 mod allocations;
+mod cost;
 mod cpu;
+mod idle;
+mod latency;
 mod peers;
+mod setting;
 mod table;
 mod wrk;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value};
 
 use crate::process;
-use allocations::Counter;
-use peers::Peer;
+use cost::Contender;
+use peers::{Bench, Peer};
+use setting::Setting;
+use wrk::Keys;
 
 /// What to measure, and for how long.
 #[derive(Debug, Args)]
 pub(crate) struct GatewayArgs {
+    /// The questions to answer
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [What::Cost])]
+    what: Vec<What>,
     /// Rounds; the median counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -39,7 +48,10 @@ pub(crate) struct GatewayArgs {
     /// The core that all share
     #[arg(long, default_value_t = 0)]
     core: usize,
-    /// Print JSON instead of a table
+    /// Requests per second where latency is measured
+    #[arg(long, default_value_t = 30_000)]
+    rate: u32,
+    /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
     /// Measure this binary instead of building one
@@ -50,31 +62,21 @@ pub(crate) struct GatewayArgs {
     no_allocations: bool,
 }
 
-/// What one run of one proxy gave.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    micros: f64,
-    per_second: f64,
-}
-
-/// All runs of one proxy.
-#[derive(Debug)]
-struct Measured {
-    name: &'static str,
-    runs: Vec<Run>,
-    allocations: Option<f64>,
-}
-
-impl Measured {
-    fn median(&self, of: impl Fn(&Run) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.runs.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        match values.len() {
-            0 => f64::NAN,
-            odd if odd % 2 == 1 => values[odd / 2],
-            even => f64::midpoint(values[even / 2 - 1], values[even / 2]),
-        }
-    }
+/// A question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// CPU time and allocations per request, beside the peers
+    Cost,
+    /// Latency at a fixed rate, beside the peers
+    Latency,
+    /// Memory of 1,000 idle connections, beside the peers
+    Idle,
+    /// Two workers against one
+    Workers,
+    /// What the access log and the records for `explain` cost
+    Prices,
+    /// Cost with many routes, many endpoints, many limited keys
+    Growth,
 }
 
 /// Measures and prints.
@@ -84,79 +86,71 @@ pub(crate) fn gateway(args: &GatewayArgs) -> Result<(), String> {
     }
     let binary = args.binary.clone().map_or_else(crate::release, Ok)?;
     let dir = tempfile::tempdir().map_err(|error| format!("a temporary directory: {error}"))?;
-    let bench = peers::Bench::new(dir.path(), args.core, &binary)?;
-    let mut measured = rounds(args, &bench)?;
-    if !args.no_allocations {
-        count_allocations(args, &bench, &mut measured)?;
+    let bench = Bench::new(dir.path(), &binary)?;
+    let mut all = Map::new();
+    for &what in &args.what {
+        answer(args, &bench, what, &mut all)?;
     }
     if args.json {
-        table::json(&measured);
-    } else {
-        table::print(&measured);
+        println!("{:#}", Value::Object(all));
     }
     Ok(())
 }
 
-fn rounds(args: &GatewayArgs, bench: &peers::Bench<'_>) -> Result<Vec<Measured>, String> {
-    let _instance = bench.start(Peer::Direct, None)?;
-    let mut proxies = Vec::new();
-    for peer in Peer::installed() {
-        let running = if peer == Peer::Direct { None } else { Some(bench.start(peer, None)?) };
-        proxies.push((peer, running, Measured { name: peer.name(), runs: Vec::new(), allocations: None }));
-    }
-    for round in 0..=args.rounds {
-        for (peer, running, measured) in &mut proxies {
-            // The first round warms caches and connections up and is not counted; short is long enough for that.
-            let seconds = if round == 0 { 1 } else { args.seconds };
-            let pid = running.as_ref().map_or(_instance.id(), process::Running::id);
-            let run = one_run(args, bench, *peer, pid, seconds)?;
-            if round > 0 {
-                measured.runs.push(run);
+fn answer(args: &GatewayArgs, bench: &Bench<'_>, what: What, all: &mut Map<String, Value>) -> Result<(), String> {
+    let shared = args.core.to_string();
+    match what {
+        What::Cost => {
+            let contenders = Peer::installed().into_iter().map(Contender::peer).collect();
+            let mut measured = cost::rounds(args, bench, &shared, contenders)?;
+            if !args.no_allocations {
+                cost::count_allocations(args, bench, &shared, &mut measured)?;
             }
+            table::costs(args.json, "cost", &measured, "nginx", all);
         }
-        eprint!("\rround {round} of {}", args.rounds);
-    }
-    eprintln!();
-    Ok(proxies.into_iter().map(|(_, _, measured)| measured).collect())
-}
-
-fn one_run(args: &GatewayArgs, bench: &peers::Bench<'_>, peer: Peer, pid: u32, seconds: u64) -> Result<Run, String> {
-    let before = cpu::of_process_and_children(pid)?;
-    let load = wrk::run(args.core, args.connections, bench.port(peer), seconds)
-        .map_err(|why| format!("{}: {why}", peer.name()))?;
-    let used = cpu::of_process_and_children(pid)?.saturating_sub(before);
-    let micros = Duration::from_nanos(used).as_secs_f64() * 1e6 / load.requests as f64;
-    Ok(Run { micros, per_second: load.requests as f64 / load.seconds })
-}
-
-fn count_allocations(args: &GatewayArgs, bench: &peers::Bench<'_>, measured: &mut [Measured]) -> Result<(), String> {
-    let Some(counter) = Counter::build(bench.dir())? else {
-        eprintln!("allocations: skipped: no C compiler is installed");
-        return Ok(());
-    };
-    let _instance = bench.start(Peer::Direct, None)?;
-    for peer in Peer::installed().into_iter().filter(|&peer| peer != Peer::Direct) {
-        let _proxy = bench.start(peer, Some(&counter))?;
-        // What is made once (connections, buffers) is made in a run before the one that counts.
-        wrk::run(args.core, args.connections, bench.port(peer), 1)?;
-        let before = counter.read()?;
-        let load = wrk::run(args.core, args.connections, bench.port(peer), 2)?;
-        let per_request = counter.read()?.saturating_sub(before) as f64 / load.requests as f64;
-        if let Some(measured) = measured.iter_mut().find(|measured| measured.name == peer.name()) {
-            measured.allocations = Some(per_request);
+        What::Latency => table::latencies(args.json, &latency::measure(args, bench)?, all),
+        What::Idle => table::idle(args.json, &idle::measure(bench, &shared)?, all),
+        What::Workers => {
+            let least = Setting::default();
+            let contenders = [1, 2].map(|workers| {
+                let name = format!("{workers} worker{}", if workers == 1 { "" } else { "s" });
+                Contender::ours(&name, Setting { workers, ..least.clone() })
+            });
+            let measured = cost::rounds(args, bench, "0,1", contenders.into())?;
+            table::costs(args.json, "workers", &measured, "1 worker", all);
         }
+        What::Prices => {
+            let least = Setting { explain: false, ..Setting::default() };
+            let contenders = vec![
+                Contender::ours("neither", least.clone()),
+                Contender::ours("explain", Setting { explain: true, ..least.clone() }),
+                Contender::ours("access log", Setting { access_log: true, ..least.clone() }),
+                Contender::ours("both", Setting { explain: true, access_log: true, ..least }),
+            ];
+            let measured = cost::rounds(args, bench, &shared, contenders)?;
+            table::costs(args.json, "prices", &measured, "neither", all);
+        }
+        What::Growth => growth(args, bench, &shared, all)?,
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_the_rounds_is_what_one_stray_round_cannot_move() {
-        let runs = [4.0, 900.0, 6.0, 5.0, 5.5].map(|micros| Run { micros, per_second: 0.0 }).to_vec();
-        let measured = Measured { name: "x", runs, allocations: None };
-        assert_eq!(measured.median(|run| run.micros), 5.5);
-    }
+fn growth(args: &GatewayArgs, bench: &Bench<'_>, core: &str, all: &mut Map<String, Value>) -> Result<(), String> {
+    const STEPS: [u32; 4] = [1, 100, 1_000, 10_000];
+    let routes =
+        STEPS.map(|routes| Contender::ours(&format!("{routes} routes"), Setting { routes, ..Setting::default() }));
+    let measured = cost::rounds(args, bench, core, routes.into())?;
+    table::costs(args.json, "growth with routes", &measured, "1 routes", all);
+    let endpoints = STEPS.map(|endpoints| {
+        Contender::ours(&format!("{endpoints} endpoints"), Setting { endpoints, ..Setting::default() })
+    });
+    let measured = cost::rounds(args, bench, core, endpoints.into())?;
+    table::costs(args.json, "growth with endpoints", &measured, "1 endpoints", all);
+    let keys = [1, 1_000, 100_000, 1_000_000].map(|keys| {
+        let setting = Setting { limited_keys: Some(1_000_000), ..Setting::default() };
+        Contender { keys: Some(Keys(keys)), ..Contender::ours(&format!("{keys} keys"), setting) }
+    });
+    let measured = cost::rounds(args, bench, core, keys.into())?;
+    table::costs(args.json, "growth with limited keys", &measured, "1 keys", all);
+    Ok(())
 }

@@ -1,10 +1,12 @@
-//! Who is measured, and with which configuration: one worker each, connections to the instance kept, no access log.
+//! Who is measured, and with which configuration: connections to the instance kept, no access log unless that is what
+//! is measured.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::bench::allocations::Counter;
+use crate::bench::setting::Setting;
 use crate::process::{self, Running};
 
 /// Who answers.
@@ -18,44 +20,65 @@ pub(crate) enum Peer {
     Nginx,
     /// HAProxy.
     Haproxy,
+    /// Envoy.
+    Envoy,
 }
 
 impl Peer {
     /// Those that can be measured on this machine.
     pub(crate) fn installed() -> Vec<Self> {
         let mut peers = vec![Self::Direct, Self::Mainstay, Self::Nginx];
-        if process::find("haproxy").is_some() {
-            peers.push(Self::Haproxy);
-        } else {
-            eprintln!("haproxy: skipped: not installed");
+        for peer in [Self::Haproxy, Self::Envoy] {
+            if process::find(peer.name()).is_some() {
+                peers.push(peer);
+            } else {
+                eprintln!("{}: skipped: not installed", peer.name());
+            }
         }
         peers
     }
 
-    /// Its name in the table.
+    /// The proxies among them.
+    pub(crate) fn proxies() -> Vec<Self> {
+        Self::installed().into_iter().filter(|&peer| peer != Self::Direct).collect()
+    }
+
+    /// Its name in the table, which is that of its program.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
             Self::Mainstay => "mainstay",
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
+            Self::Envoy => "envoy",
         }
     }
 }
 
-/// Everything that one measurement shares: a directory, a core, ports.
+/// Everything that one measurement shares: a directory, the binary, ports.
 #[derive(Debug)]
 pub(crate) struct Bench<'a> {
     dir: &'a Path,
-    core: usize,
     binary: &'a Path,
-    ports: [u16; 5],
+    /// By peer, and the admin API's.
+    ports: [u16; 6],
+}
+
+/// How a program is started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Conditions<'a> {
+    /// The cores that it may use, as taskset writes them.
+    pub(crate) cores: &'a str,
+    /// Who counts its allocations.
+    pub(crate) counter: Option<&'a Counter>,
+    /// What ours is configured to.
+    pub(crate) setting: &'a Setting,
 }
 
 impl<'a> Bench<'a> {
     /// Takes free ports; configurations and logs go to `dir`.
-    pub(crate) fn new(dir: &'a Path, core: usize, binary: &'a Path) -> Result<Self, String> {
-        Ok(Self { dir, core, binary, ports: free_ports()? })
+    pub(crate) fn new(dir: &'a Path, binary: &'a Path) -> Result<Self, String> {
+        Ok(Self { dir, binary, ports: free_ports()? })
     }
 
     /// Where configurations and logs are.
@@ -63,22 +86,28 @@ impl<'a> Bench<'a> {
         self.dir
     }
 
+    /// Ours.
+    pub(crate) fn binary(&self) -> &Path {
+        self.binary
+    }
+
     /// Where `peer` listens.
     pub(crate) fn port(&self, peer: Peer) -> u16 {
         self.ports[peer as usize]
     }
 
-    /// Starts `peer` on the shared core, with its allocations counted if a counter is given.
-    pub(crate) fn start(&self, peer: Peer, counter: Option<&Counter>) -> Result<Running, String> {
-        let config = self.configuration(peer)?;
+    /// Starts `peer` and waits until it listens.
+    pub(crate) fn start(&self, peer: Peer, conditions: Conditions<'_>) -> Result<Running, String> {
+        let config = self.configuration(peer, conditions.setting)?;
         let mut command = Command::new("taskset");
-        command.args(["-c", &self.core.to_string()]);
+        command.args(["-c", conditions.cores]);
         match peer {
             Peer::Mainstay => command.arg(self.binary).arg("run").arg(&config),
             Peer::Haproxy => command.args(["haproxy", "-db", "-f"]).arg(&config),
+            Peer::Envoy => command.args(["envoy", "--concurrency", "1", "--log-level", "warn", "-c"]).arg(&config),
             Peer::Direct | Peer::Nginx => command.arg("nginx").arg("-p").arg(self.dir).arg("-c").arg(&config),
         };
-        if let Some(counter) = counter {
+        if let Some(counter) = conditions.counter {
             counter.watch(&mut command);
         }
         // System programs of root are found even when the caller's path leaves them out.
@@ -91,15 +120,16 @@ impl<'a> Bench<'a> {
         Ok(running)
     }
 
-    fn configuration(&self, peer: Peer) -> Result<PathBuf, String> {
+    fn configuration(&self, peer: Peer, setting: &Setting) -> Result<PathBuf, String> {
         let (listen, instance) = (self.port(peer), self.port(Peer::Direct));
-        let text = match peer {
-            Peer::Direct => nginx(&self.nginx_pid(peer), "", &direct(listen)),
-            Peer::Nginx => nginx(&self.nginx_pid(peer), &upstream(instance), &proxied(listen)),
-            Peer::Haproxy => haproxy(listen, instance),
-            Peer::Mainstay => mainstay(listen, instance, self.ports[4]),
+        let (text, ending) = match peer {
+            Peer::Direct => (nginx(&self.nginx_pid(peer), "", &direct(listen)), "conf"),
+            Peer::Nginx => (nginx(&self.nginx_pid(peer), &upstream(instance), &proxied(listen)), "conf"),
+            Peer::Haproxy => (haproxy(listen, instance), "conf"),
+            Peer::Envoy => (envoy(listen, instance), "json"),
+            Peer::Mainstay => (setting.configuration(listen, instance, self.ports[5]), "toml"),
         };
-        let file = self.dir.join(format!("{}.conf", peer.name()));
+        let file = self.dir.join(format!("{}.{ending}", peer.name()));
         std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(file)
     }
@@ -110,9 +140,9 @@ impl<'a> Bench<'a> {
 }
 
 /// Ports that nobody listens on; they are all held until the last is found.
-fn free_ports() -> Result<[u16; 5], String> {
-    let held = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0"));
-    let mut ports = [0; 5];
+fn free_ports() -> Result<[u16; 6], String> {
+    let held = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0"));
+    let mut ports = [0; 6];
     for (port, listener) in ports.iter_mut().zip(held) {
         let address = listener.and_then(|listener| listener.local_addr());
         *port = address.map_err(|error| format!("a free port: {error}"))?.port();
@@ -122,16 +152,17 @@ fn free_ports() -> Result<[u16; 5], String> {
 
 fn nginx(pid: &str, upstream: &str, server: &str) -> String {
     format!(
-        "daemon off;\nworker_processes 1;\npid {pid};\nerror_log stderr warn;\n\
-         events {{ worker_connections 4096; }}\n\
+        "daemon off;\nworker_processes 1;\nworker_rlimit_nofile 65536;\npid {pid};\nerror_log stderr warn;\n\
+         events {{ worker_connections 40000; }}\n\
          http {{\n  access_log off;\n  keepalive_requests 1000000000;\n  keepalive_timeout 3600s;\n\
          {upstream}  {server}\n}}\n"
     )
 }
 
+/// It listens on every address of the loopback range, so that it can be many endpoints.
 fn direct(port: u16) -> String {
     let body = "x".repeat(128);
-    format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"{body}\"; }} }}")
+    format!("server {{ listen {port}; location / {{ return 200 \"{body}\"; }} }}")
 }
 
 fn upstream(instance: u16) -> String {
@@ -158,10 +189,32 @@ fn haproxy(listen: u16, instance: u16) -> String {
     )
 }
 
-fn mainstay(listen: u16, instance: u16, admin: u16) -> String {
-    format!(
-        "[node]\nworkers = 1\n[admin]\naddress = \"127.0.0.1:{admin}\"\n[log]\naccess = false\n\
-         [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:{listen}\"\n[[route]]\nservice = \"shop\"\n\
-         [service.shop]\nendpoints = [\"127.0.0.1:{instance}\"]\n"
-    )
+fn envoy(listen: u16, instance: u16) -> String {
+    let address = |port| serde_json::json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } });
+    let manager = serde_json::json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "web",
+        "codec_type": "HTTP1",
+        "route_config": { "virtual_hosts": [
+            { "name": "all", "domains": ["*"], "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "shop" } }] }
+        ]},
+        "http_filters": [{
+            "name": "envoy.filters.http.router",
+            "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+        }],
+    });
+    let filter =
+        serde_json::json!({ "name": "envoy.filters.network.http_connection_manager", "typed_config": manager });
+    let config = serde_json::json!({ "static_resources": {
+        "listeners": [{ "name": "web", "address": address(listen), "filter_chains": [{ "filters": [filter] }] }],
+        "clusters": [{
+            "name": "shop",
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "load_assignment": { "cluster_name": "shop", "endpoints": [
+                { "lb_endpoints": [{ "endpoint": { "address": address(instance) } }] }
+            ]},
+        }],
+    }});
+    format!("{config:#}\n")
 }
