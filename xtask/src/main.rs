@@ -1,5 +1,5 @@
-//! Every developer habit as `cargo xtask …`: what a change must pass, how fast the gateway is beside its peers, and what
-//! it holds while an instance breaks.
+//! Every developer habit as `cargo xtask …`: what a change must pass, how fast the gateway is beside its peers, what
+//! it holds while an instance breaks, and what bytes nobody thought of do to it.
 //!
 //! The README and `.ci/run` call this, so that people and machines do the same.
 
@@ -8,6 +8,7 @@
 mod bench;
 mod ci;
 mod faults;
+mod fuzz;
 mod process;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ enum Habit {
     },
     /// Break one of four instances under load, at full scale, and account for every attempt
     Faults(faults::FaultsArgs),
+    /// Look for bytes that break a law: parsers, machines, configuration, calls
+    Fuzz(fuzz::FuzzArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Habit::Ci => ci::run(),
         Habit::Bench { what: Bench::Gateway(args) } => bench::gateway(&args),
         Habit::Faults(args) => faults::run(&args),
+        Habit::Fuzz(args) => fuzz::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,8 @@ mod exchange;
 mod forward;
 mod gateway;
 mod health;
+#[doc(hidden)]
+pub mod laws;
 mod limits;
 mod listener;
 mod message;

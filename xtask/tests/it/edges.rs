@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mainstay-node",
         ],
     ),
+    ("mainstay-laws", &["mainstay-core", "mainstay-policy", "mainstay-http1", "mainstay-config", "mainstay-gateway"]),
     ("xtask", &[]),
 ];
 
