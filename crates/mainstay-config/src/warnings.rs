@@ -1,7 +1,8 @@
 //! What can be meant, but hardly is: a route that never matches, a service that nothing leads to, a listener without
-//! routes. The defaults raise none of these.
-//!
-//! Settings that fight each other belong here too, one function each.
+//! routes, and settings that fight each other (`fights`). The defaults raise none of these.
+
+mod fights;
+mod said;
 
 use crate::model::{Config, HostMatch, ListenerId, PathMatch, Route, ServiceId, Target};
 use crate::raw::{At, Raw, Tree};
@@ -13,6 +14,7 @@ pub(crate) fn look(config: &Config, tree: &Tree, sink: &Sink<'_>) {
     routes_in_the_shadow(config, tree, sink);
     idle_listeners(config, tree, sink);
     unreached_services(config, tree, sink);
+    fights::look(config, &said::Notes { tree, sink });
 }
 
 fn routes_in_the_shadow(config: &Config, tree: &Tree, sink: &Sink<'_>) {
@@ -72,19 +74,24 @@ fn idle_listeners(config: &Config, tree: &Tree, sink: &Sink<'_>) {
 }
 
 fn unreached_services(config: &Config, tree: &Tree, sink: &Sink<'_>) {
-    let mut reached = vec![false; config.services.len()];
-    let mut open: Vec<ServiceId> = config.routes.iter().flat_map(|route| targets(&route.target)).collect();
-    while let Some(service) = open.pop() {
-        let Some(mark) = reached.get_mut(service.0).filter(|mark| !**mark) else { continue };
-        *mark = true;
-        open.extend(config.service(service).and_then(|service| service.fallback.service));
-    }
+    let reached = leads_to(config, config.routes.iter().flat_map(|route| targets(&route.target)).collect());
     for (service, _) in config.services.iter().zip(reached).filter(|(_, reached)| !reached) {
         let at = tree.get("service").and_then(|services| services.node.get(&service.name)).map(|entry| &entry.key_at);
         let fault = Fault::new(format!("nothing leads to service {:?}", service.name))
             .help("name it in a route, a split or a fallback, or leave it away");
         sink.warning(at, &format!("service.{}", service.name), fault);
     }
+}
+
+/// Which services calls come to that go to those of `open`, fallbacks included.
+fn leads_to(config: &Config, mut open: Vec<ServiceId>) -> Vec<bool> {
+    let mut reached = vec![false; config.services.len()];
+    while let Some(service) = open.pop() {
+        let Some(mark) = reached.get_mut(service.0).filter(|mark| !**mark) else { continue };
+        *mark = true;
+        open.extend(config.service(service).and_then(|service| service.fallback.service));
+    }
+    reached
 }
 
 fn targets(target: &Target) -> Vec<ServiceId> {

@@ -1,6 +1,7 @@
 //! Text in, a configuration or its problems out.
 
 mod contract;
+mod fights;
 mod laws;
 mod layers;
 mod problems;
