@@ -18,15 +18,15 @@
 //! As in CoDel, the last one is not dropped for it, because the permit would go unused.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mainstay_core::{CallId, Duration, Instant, Limit};
 
-use crate::BulkheadSettings;
+use crate::{Adaptive, BulkheadSettings, Concurrency, Sample, Samples};
 
 /// A queue that has not been empty for this long is a standing queue.
 const STANDING: Duration = Duration::from_millis(100);
@@ -49,6 +49,8 @@ pub struct PermitPool {
 #[derive(Debug)]
 struct Cell {
     workers: u32,
+    /// Finds the limit. Locked when a worker tells what it measured, some times a second, and never for a call.
+    concurrency: Mutex<Concurrency>,
     /// `u32::MAX` is unlimited: so many attempts fit into no machine.
     limit: AtomicU32,
     taken: AtomicU32,
@@ -59,14 +61,15 @@ struct Cell {
 }
 
 impl PermitPool {
-    /// `limit` permits, to be shared by so many `workers`.
+    /// `ceiling` permits, to be shared by so many `workers`. How many there are under the ceiling, their settings say.
     #[must_use]
-    pub fn new(limit: Limit<u32>, workers: u32) -> Self {
-        let limit = AtomicU32::new(ceiling(limit));
+    pub fn new(ceiling: Limit<u32>, workers: u32) -> Self {
+        let concurrency = Concurrency::new(Adaptive::Off, ceiling);
         Self {
             cell: Arc::new(Cell {
                 workers: workers.max(1),
-                limit,
+                limit: concurrency.limit().into(),
+                concurrency: concurrency.into(),
                 taken: 0.into(),
                 starving: 0.into(),
                 turns: 0.into(),
@@ -77,10 +80,13 @@ impl PermitPool {
     /// Permits that exist.
     #[must_use]
     pub fn limit(&self) -> Limit<u32> {
-        match self.cell.limit.load(Relaxed) {
-            u32::MAX => Limit::Unlimited,
-            limit => Limit::At(limit),
-        }
+        limit_of(self.cell.limit.load(Relaxed))
+    }
+
+    /// Permits that exist at the most, however quick the answers are.
+    #[must_use]
+    pub fn ceiling(&self) -> Limit<u32> {
+        limit_of(self.steer(|concurrency| concurrency.ceiling()))
     }
 
     /// Permits that workers hold, in use or spare.
@@ -121,15 +127,19 @@ impl PermitPool {
         self.cell.taken.load(Relaxed) > self.cell.limit.load(Relaxed)
     }
 
-    fn set_limit(&self, limit: Limit<u32>) {
-        self.cell.limit.store(ceiling(limit), Relaxed);
+    /// Lets `act` change what the limit follows, and puts the limit in force.
+    fn steer<T>(&self, act: impl FnOnce(&mut Concurrency) -> T) -> T {
+        let mut concurrency = self.cell.concurrency.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = act(&mut concurrency);
+        self.cell.limit.store(concurrency.limit(), Relaxed);
+        result
     }
 }
 
-fn ceiling(limit: Limit<u32>) -> u32 {
-    match limit {
-        Limit::Unlimited => u32::MAX,
-        Limit::At(limit) => limit,
+const fn limit_of(permits: u32) -> Limit<u32> {
+    match permits {
+        u32::MAX => Limit::Unlimited,
+        limit => Limit::At(limit),
     }
 }
 
@@ -160,6 +170,8 @@ pub struct Bulkhead {
     queue: VecDeque<Waiting>,
     /// When the queue was last empty.
     standing_since: Instant,
+    /// What attempts measured that the pool was not told yet.
+    samples: Samples,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -173,6 +185,10 @@ impl Bulkhead {
     /// A worker's bulkhead over the permits of `pool`.
     #[must_use]
     pub fn new(settings: &BulkheadSettings, pool: PermitPool) -> Self {
+        pool.steer(|concurrency| {
+            let ceiling = limit_of(concurrency.ceiling());
+            concurrency.configure(settings.adaptive, ceiling);
+        });
         Self {
             block: pool.block(),
             pool,
@@ -183,6 +199,7 @@ impl Bulkhead {
             queue_max: settings.queue as usize,
             queue: VecDeque::new(),
             standing_since: Instant::ORIGIN,
+            samples: Samples::default(),
         }
     }
 
@@ -190,8 +207,7 @@ impl Bulkhead {
     /// lower ceiling no permit is given out until enough have come back.
     pub fn configure(&mut self, now: Instant, settings: &BulkheadSettings) {
         self.queue_max = settings.queue as usize;
-        self.pool.set_limit(settings.concurrency);
-        self.block = self.pool.block();
+        self.pool.steer(|concurrency| concurrency.configure(settings.adaptive, settings.concurrency));
         self.poke(now);
     }
 
@@ -208,9 +224,15 @@ impl Bulkhead {
         if free {
             self.spare -= 1;
             self.in_use += 1;
+            self.samples.saw(self.in_flight());
             self.watch_starving();
         }
         free
+    }
+
+    /// An attempt says how long answers take; `in_flight` is what [`Bulkhead::in_flight`] was when it began.
+    pub fn observe(&mut self, in_flight: u32, sample: Sample) {
+        self.samples.add(in_flight, sample);
     }
 
     /// Lets a call wait for a permit, at the longest until `deadline`, and says how many wait before it.
@@ -246,13 +268,13 @@ impl Bulkhead {
     }
 
     /// An attempt gives its permit back. Whoever waits may be admitted now: ask [`Bulkhead::poll_admitted`].
-    pub fn release(&mut self, now: Instant) {
+    pub fn release(&mut self, _now: Instant) {
         debug_assert!(self.in_use > 0, "a permit comes back that nobody had");
         if self.in_use > 0 {
             self.in_use -= 1;
             self.spare += 1;
         }
-        self.poke(now);
+        self.share();
     }
 
     /// The next call whose wait is over, if a permit is free.
@@ -273,9 +295,17 @@ impl Bulkhead {
         head.deadline <= now || (standing && now.since(head.since) > STANDING_WAIT)
     }
 
-    /// Looks at the permits of the other workers: returns spare ones that are wanted there. A driver calls it every few
-    /// milliseconds while calls wait anywhere, and then asks [`Bulkhead::poll_admitted`].
-    pub fn poke(&mut self, _now: Instant) {
+    /// Tells the pool what was measured here, and looks at the permits of the other workers: returns spare ones that are
+    /// wanted there. A driver calls it every few milliseconds while calls wait anywhere, and ten times a second else, and
+    /// then asks [`Bulkhead::poll_admitted`].
+    pub fn poke(&mut self, now: Instant) {
+        self.pool.steer(|concurrency| concurrency.gather(now, &mut self.samples));
+        self.block = self.pool.block();
+        self.share();
+    }
+
+    /// Returns spare permits that are wanted elsewhere.
+    fn share(&mut self) {
         // Between one block less one and twice that, a load that goes up and down touches nothing shared. With a block of
         // one nothing is kept.
         let turns = self.pool.cell.turns.load(Acquire);
@@ -305,10 +335,22 @@ impl Bulkhead {
         self.in_use
     }
 
+    /// Attempts under way on all workers; spare permits of the others count too, an eighth of the limit at the most.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.pool.taken().saturating_sub(self.spare)
+    }
+
     /// Attempts allowed at once over all workers.
     #[must_use]
     pub fn limit(&self) -> Limit<u32> {
         self.pool.limit()
+    }
+
+    /// The most that [`Bulkhead::limit`] can come to.
+    #[must_use]
+    pub fn ceiling(&self) -> Limit<u32> {
+        self.pool.ceiling()
     }
 
     /// Whether a permit is at hand, fetching more where none is.

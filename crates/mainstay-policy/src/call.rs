@@ -27,7 +27,7 @@ use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Origin, ear
 use crate::service::{Held, LostAndFound};
 use crate::{
     Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, HedgeAfter,
-    HedgeSettings, LimitVerdict, NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Service, pause,
+    HedgeSettings, LimitVerdict, NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Sample, Service, pause,
 };
 
 mod attempts;

@@ -50,8 +50,10 @@ pub struct ServiceView {
     pub waiting: u32,
     /// Attempts under way.
     pub in_use: u32,
-    /// Attempts allowed at once.
+    /// Attempts allowed at once now.
     pub limit: Limit<u32>,
+    /// Attempts allowed at once at the most.
+    pub ceiling: Limit<u32>,
 }
 
 impl Service {
@@ -125,7 +127,8 @@ impl Service {
         }
     }
 
-    /// Looks whether permits came free on other workers. To be called every few milliseconds while calls wait.
+    /// Looks whether permits came free on other workers, and lets the limit follow what attempts measured. To be called
+    /// every few milliseconds while calls wait, and ten times a second else.
     pub fn poke(&mut self, now: Instant) {
         self.recover_lost(now);
         self.bulkhead.poke(now);
@@ -172,6 +175,7 @@ impl Service {
             waiting: self.bulkhead.waiting(),
             in_use: self.bulkhead.in_use(),
             limit: self.bulkhead.limit(),
+            ceiling: self.bulkhead.ceiling(),
         }
     }
 

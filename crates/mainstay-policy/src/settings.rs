@@ -434,8 +434,10 @@ impl Default for BudgetSettings {
 /// How many attempts run at once, and who waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkheadSettings {
-    /// Attempts at once over all workers. Default 1024.
+    /// Attempts at once over all workers, at the most. Default 1024.
     pub concurrency: Limit<u32>,
+    /// How the limit under that ceiling follows latency.
+    pub adaptive: Adaptive,
     /// Calls that may wait. Default 128; zero when the configuration says `"off"`.
     pub queue: u32,
     /// The longest wait. Default 500 ms.
@@ -448,11 +450,32 @@ impl Default for BulkheadSettings {
     fn default() -> Self {
         Self {
             concurrency: Limit::At(1024),
+            adaptive: Adaptive::default(),
             queue: 128,
             queue_timeout: Duration::from_millis(500),
             per_endpoint: Limit::Unlimited,
         }
     }
+}
+
+/// How the limit on attempts at once follows latency ([`crate::Concurrency`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Adaptive {
+    /// Not at all: the ceiling is the limit.
+    Off,
+    /// To what the service carries in the latency that is usual for it.
+    #[default]
+    Gradient,
+    /// One up while attempts succeed, a tenth down when most are given up for their time.
+    Aimd,
+    /// By small steps to a short queue at the service.
+    Vegas,
+}
+
+impl Adaptive {
+    /// All of them with the words that name them in a configuration.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("gradient", Self::Gradient), ("aimd", Self::Aimd), ("vegas", Self::Vegas), ("off", Self::Off)];
 }
 
 /// What answers when the service does not.

@@ -17,7 +17,7 @@ pub(super) fn services(found: &Value) -> Table {
             format!("{} of {}", word(&service["ready"]), list(&service["endpoints"]).len()),
             word(&service["in_use"]),
             word(&service["waiting"]),
-            word(&service["concurrency_limit"]),
+            limit(service),
             number(&service["retry_budget_tokens"], 0),
             if is_quiet { String::new() } else { word(&breaker["why"]) },
         ]);
@@ -62,6 +62,12 @@ fn word(value: &Value) -> String {
     }
 }
 
+/// The limit, and of what, where it is lower than it may be.
+fn limit(service: &Value) -> String {
+    let (limit, ceiling) = (&service["concurrency_limit"], &service["concurrency_ceiling"]);
+    if ceiling.is_null() || limit == ceiling { word(limit) } else { format!("{} of {}", word(limit), word(ceiling)) }
+}
+
 fn number(value: &Value, digits: usize) -> String {
     value.as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.digits$}"))
 }
@@ -94,6 +100,13 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].contains("a:1") && lines[1].ends_with("failed: refused  4 of 5 calls failed"), "{text}");
         assert!(lines[2].contains("ready") && lines[2].ends_with("failed: refused"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_under_its_ceiling_is_shown_with_it() {
+        let shop = |limit: u32| json!({ "concurrency_limit": limit, "concurrency_ceiling": 1024 });
+        assert_eq!(limit(&shop(139)), "139 of 1024");
+        assert_eq!(limit(&shop(1024)), "1024");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use mainstay_core::{Duration, Limit, Ratio};
 use mainstay_policy::{
-    Balance, BreakerSettings, BulkheadSettings, HealthSettings, OutlierSettings, PoolSettings, Probe, ServiceSettings,
-    TimeoutSettings,
+    Adaptive, Balance, BreakerSettings, BulkheadSettings, HealthSettings, OutlierSettings, PoolSettings, Probe,
+    ServiceSettings, TimeoutSettings,
 };
 
 use super::attempts;
@@ -188,11 +188,12 @@ fn pool(s: &mut Section<'_>) -> PoolSettings {
 
 fn bulkhead(s: &mut Section<'_>) -> BulkheadSettings {
     let concurrency = s.get("concurrency", "1024");
-    s.later("adaptive", "off");
+    let adaptive = s.choice("adaptive", "gradient", &Adaptive::ALL, &[]).unwrap_or_default();
     let queue: Option<Count> = s.get("queue", "128");
     let queue_timeout: Length = s.get("queue_timeout", "500ms");
     BulkheadSettings {
         concurrency: ceiling(concurrency),
+        adaptive,
         queue: queue.map_or(0, |queue| queue.0),
         queue_timeout: queue_timeout.0,
         per_endpoint: ceiling(s.get("per_endpoint", "unlimited")),

@@ -107,6 +107,7 @@ fn shop(now: Instant) -> ServiceView {
         waiting: 0,
         in_use: 1,
         limit: Limit::Unlimited,
+        ceiling: Limit::Unlimited,
     }
 }
 

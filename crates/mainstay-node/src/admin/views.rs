@@ -18,8 +18,10 @@ pub(crate) struct Service {
     waiting: u32,
     /// Attempts that run.
     in_use: u32,
-    /// Attempts that may run at once, or `"unlimited"`.
+    /// Attempts that may run at once now, or `"unlimited"`.
     concurrency_limit: Value,
+    /// Attempts that may run at once at the most.
+    concurrency_ceiling: Value,
     /// Endpoints that take calls.
     ready: usize,
     pub(crate) endpoints: Vec<Endpoint>,
@@ -76,13 +78,18 @@ impl Service {
             retry_budget_tokens: view.budget,
             waiting: view.waiting,
             in_use: view.in_use,
-            concurrency_limit: match view.limit {
-                Limit::Unlimited => json!("unlimited"),
-                Limit::At(limit) => json!(limit),
-            },
+            concurrency_limit: limit(view.limit),
+            concurrency_ceiling: limit(view.ceiling),
             ready: view.endpoints.iter().filter(|endpoint| endpoint.state == EndpointState::Ready).count(),
             endpoints: view.endpoints.iter().map(|endpoint| Endpoint::of(endpoint, now)).collect(),
         }
+    }
+}
+
+fn limit(limit: Limit<u32>) -> Value {
+    match limit {
+        Limit::Unlimited => json!("unlimited"),
+        Limit::At(limit) => json!(limit),
     }
 }
 

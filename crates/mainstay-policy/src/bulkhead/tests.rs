@@ -289,7 +289,7 @@ fn a_lower_ceiling_holds_as_soon_as_enough_came_back() {
 #[test]
 fn without_a_ceiling_nobody_waits() {
     let pool = PermitPool::new(Limit::Unlimited, 2);
-    let mut worker = Bulkhead::new(&settings(1, 0), pool);
+    let mut worker = Bulkhead::new(&BulkheadSettings { adaptive: Adaptive::Off, ..settings(1, 0) }, pool);
     assert!((0..100_000).all(|_| worker.try_enter()));
     assert_eq!(worker.limit(), Limit::Unlimited);
 }

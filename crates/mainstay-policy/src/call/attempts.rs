@@ -49,7 +49,9 @@ impl Call {
         let head_by = self.head_by(service, now);
         let connect_by = (now + service.settings().timeout.connect).min(head_by);
         let (connected, waits, sent) = (false, false, false);
-        self.running.add(Running { choice, attempt, began: now, connected, waits, sent, connect_by, head_by });
+        let in_flight = service.bulkhead.in_flight();
+        let began = now;
+        self.running.add(Running { choice, attempt, began, in_flight, connected, waits, sent, connect_by, head_by });
         self.hedge_at = self.next_hedge(service, now);
         self.stage = Stage::Attempting;
         let Choice { endpoint, probe, panic } = choice;
@@ -105,6 +107,10 @@ impl Call {
         let failure = Failure::Status(head.status);
         let latency = now.since(running.began);
         let good = head.status < 500;
+        // A refusal is no measure of how long answers take.
+        if good && head.status != 429 {
+            service.bulkhead.observe(running.in_flight, Sample::Answered(latency));
+        }
         service.fleet.report(
             now,
             running.choice,
@@ -177,6 +183,9 @@ impl Call {
         self.record.push(now, Decision::Failed { attempt, failure, certainty });
         let latency = now.since(running.began);
         service.fleet.report(now, running.choice, Report::Failed { failure, certainty, latency });
+        if matches!(failure, Failure::Timeout | Failure::ConnectTimeout) {
+            service.bulkhead.observe(running.in_flight, Sample::GivenUp(latency));
+        }
         self.release(service, now, running, true);
         self.refusal = Some((Refusal::Failed(failure), None));
         if !self.running.is_empty() {
@@ -254,6 +263,11 @@ impl Call {
             );
             self.output(Output::Cancel { attempt });
             self.report_impatience(service, now, running, Report::Nothing);
+            // Who had less time than answers usually take says nothing of how long they take.
+            let waited = now.since(running.began);
+            if !running.waits && service.fleet.median_latency().is_some_and(|median| waited > median) {
+                service.bulkhead.observe(running.in_flight, Sample::GivenUp(waited));
+            }
             self.release(service, now, running, true);
         }
         self.conclude(service, now, Refusal::Deadline, None);

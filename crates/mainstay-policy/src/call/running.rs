@@ -17,6 +17,8 @@ pub(super) struct Running {
     pub(super) choice: Choice,
     pub(super) attempt: u8,
     pub(super) began: Instant,
+    /// Attempts of the service that were under way when it began.
+    pub(super) in_flight: u32,
     pub(super) connected: bool,
     /// It waits, or waited before it connects, for a connection that our own limit holds back.
     pub(super) waits: bool,

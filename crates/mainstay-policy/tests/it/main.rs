@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by a panic and is heard by its output")]
 
 mod determinism;
+mod overload;
+mod world;

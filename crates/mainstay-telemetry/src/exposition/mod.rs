@@ -249,7 +249,7 @@ fn load(text: &mut Text<'_>, figures: &Figures) {
         text.sample(QUEUED, &[("service", &service.name)], service.queued);
     }
     const LIMIT: &str = "mainstay_concurrency_limit";
-    text.family(LIMIT, Kind::Gauge, "Attempts that may run at once.");
+    text.family(LIMIT, Kind::Gauge, "Attempts that may run at once now.");
     for service in &figures.services {
         let labels = [("service", service.name.as_str())];
         match service.concurrency_limit {
