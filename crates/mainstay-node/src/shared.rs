@@ -260,6 +260,7 @@ fn service_figures(name: &str, view: &ServiceView) -> ServiceFigures {
     let endpoint = |endpoint: &mainstay_policy::EndpointView| EndpointFigures {
         address: endpoint.address.to_string(),
         state: endpoint.state.as_str(),
+        limping: endpoint.limping.is_some(),
         inflight: u64::from(endpoint.in_flight),
     };
     ServiceFigures {

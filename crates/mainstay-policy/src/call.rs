@@ -386,7 +386,8 @@ impl Call {
             Stage::Attempting => {
                 while let Some(running) = self.running.any() {
                     self.cancel(now, running);
-                    self.report_impatience(service, now, running, Report::Nothing);
+                    let silent = self.silent(now, running);
+                    self.report_impatience(service, now, running, silent);
                     self.release(service, now, running, true);
                 }
             }

@@ -24,12 +24,13 @@
 mod choosing;
 mod exchange;
 mod learned;
+mod limping;
 mod messages;
 #[cfg(test)]
 mod tests;
 
 pub use exchange::FleetDelta;
-pub use messages::{Ask, Choice, EndpointView, FleetEvent, NoEndpoint, Report};
+pub use messages::{Ask, Choice, EndpointView, FleetEvent, Limping, NoEndpoint, Report};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -39,12 +40,13 @@ use mainstay_core::{Certainty, Duration, EndpointId, Instant, Seed};
 use crate::availability::{Availability, Failed, Suspicion};
 use crate::balance::{Balancer, Candidates};
 use crate::endpoints::{Endpoint, Endpoints};
-use crate::latency::Median;
+use crate::latency::Quantile;
 use crate::spread::Spread;
 use crate::{
     Balance, CheckResult, EndpointChanges, EndpointSpec, EndpointState, Order, OutlierSettings, Percentile, Recovery,
     ServiceSettings,
 };
+use choosing::has_room;
 use learned::{Census, Learned, view_of};
 
 /// Events kept for whoever polls; what does not fit is lost, and counted.
@@ -58,7 +60,8 @@ pub struct Fleet {
     endpoints: Endpoints<Learned>,
     candidates: Candidates,
     balancer: Balancer,
-    median: Median,
+    median: Quantile,
+    tail: Quantile,
     spread: Spread,
     census: Census,
     /// An endpoint's state has changed since the candidates were gathered.
@@ -67,6 +70,9 @@ pub struct Fleet {
     next_transition: Instant,
     /// Slots that wait for a probe. An entry may be out of date.
     probes: VecDeque<u32>,
+    /// Slots of candidates that do not keep pace and are left alone for that.
+    limping: Vec<u32>,
+    calls_since_trial: u64,
     /// Slots with news for other workers.
     touched: Vec<u32>,
     events: VecDeque<FleetEvent>,
@@ -83,12 +89,15 @@ impl Fleet {
             endpoints: Endpoints::new(),
             candidates: Candidates::default(),
             balancer: Balancer::new(settings.balance),
-            median: Median::default(),
+            median: Quantile::median(),
+            tail: Quantile::tail(),
             spread: Spread::default(),
             census: Census::default(),
             is_stale: false,
             next_transition: Instant::FAR_FUTURE,
             probes: VecDeque::new(),
+            limping: Vec::new(),
+            calls_since_trial: 0,
             touched: Vec::new(),
             events: VecDeque::with_capacity(EVENTS_MAX),
             events_lost: 0,
@@ -102,6 +111,9 @@ impl Fleet {
             self.change(slot, Some(Recovery::Configuration), |availability, settings| {
                 availability.configure(now, settings.health.is_some(), settings.outlier.as_ref());
             });
+        }
+        if settings.balance != Balance::Adaptive {
+            self.endpoints.iter_mut().for_each(|endpoint| endpoint.learned.pace.forget());
         }
         if self.balancer.rule() != settings.balance {
             self.balancer = Balancer::new(settings.balance);
@@ -128,6 +140,7 @@ impl Fleet {
     fn make_room(&mut self) {
         let slots = self.endpoints.slots();
         self.candidates.reserve(slots);
+        self.limping.reserve(slots.saturating_sub(self.limping.len()));
         self.probes.reserve(slots.saturating_sub(self.probes.len()));
         self.touched.reserve(slots.saturating_sub(self.touched.len()));
     }
@@ -163,17 +176,21 @@ impl Fleet {
     /// What an attempt says of its endpoint: once per choice, or never.
     pub fn report(&mut self, now: Instant, choice: Choice, report: Report) {
         let (slot, scale, rule) = (choice.endpoint.slot, self.scale(), self.settings.balance);
+        let slow_from = self.slow_from();
         let Some(endpoint) = self.endpoints.get_mut(choice.endpoint) else { return };
         endpoint.learned.count(now, report, rule, &scale);
+        let verdict = endpoint.learned.keep_pace(now, report, slow_from);
         match report {
             Report::Good { latency } => {
                 self.median.observe(latency);
+                self.tail.observe(latency);
                 self.spread.observe(now, latency);
             }
             // As long as the quantile or longer: which is all that a quantile asks.
             Report::Outpaced { waited } => self.spread.observe_at_least(now, waited),
-            Report::Failed { .. } | Report::Nothing => {}
+            Report::Failed { .. } | Report::Silent { .. } | Report::Nothing => {}
         }
+        self.follow(now, slot, verdict);
         let suspicion = self.change(slot, Some(Recovery::Probe), |availability, settings| {
             if choice.probe {
                 availability.probe_reported();
@@ -188,7 +205,7 @@ impl Fleet {
                     let failed = Failed { probe: choice.probe, failure, not_sent, began: now - latency };
                     availability.failed(now, failed, settings.outlier.as_ref())
                 }
-                Report::Outpaced { .. } | Report::Nothing => None,
+                Report::Outpaced { .. } | Report::Silent { .. } | Report::Nothing => None,
             }
         });
         self.act_on(now, slot, suspicion.flatten());

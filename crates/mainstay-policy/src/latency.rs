@@ -24,6 +24,8 @@ pub(crate) struct Scale {
     pub(crate) fade: Duration,
     /// The service's median in nanoseconds.
     pub(crate) median: Option<f64>,
+    /// By how much one sample raises an estimate at the most; `None` for as much as it says.
+    pub(crate) step: Option<f64>,
     /// The longest that an attempt may take.
     pub(crate) attempt: Duration,
 }
@@ -59,6 +61,8 @@ impl Latency {
             None => sample,
             Some(_) => {
                 let expected = self.predicted(now, scale);
+                let sample =
+                    scale.step.map_or(sample, |step| sample.min(step * expected.max(scale.median.unwrap_or(0.0))));
                 let kept = decay(now.since(self.at), scale.fade);
                 sample.max(expected * kept + sample * (1.0 - kept))
             }
@@ -183,16 +187,34 @@ impl Load {
     }
 }
 
-/// The median of a stream in constant memory: each sample moves it a step towards itself, as in the "frugal" estimators
-/// (Ma, Muthukrishnan, Sandler: "Frugal Streaming for Estimating Quantiles", 2013). Steps are shares of the value, large
-/// at first and then 2 %, so that it follows a service that changes its pace.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Median {
-    value: f64,
-    samples: u32,
+/// A length for people.
+pub(crate) fn nanos(length: f64) -> Duration {
+    Duration::from_nanos(length as u64)
 }
 
-impl Median {
+/// A quantile of a stream in constant memory: each sample moves it a step towards itself, as in the "frugal" estimators
+/// (Ma, Muthukrishnan, Sandler: "Frugal Streaming for Estimating Quantiles", 2013). Steps are shares of the value, large
+/// at first and then a few per cent, so that it follows a service that changes its pace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quantile {
+    value: f64,
+    samples: u32,
+    /// The length of a step up once there were many samples.
+    up: f64,
+    /// How much shorter the steps down are than those up.
+    down: f64,
+}
+
+impl Quantile {
+    pub(crate) const fn median() -> Self {
+        Self { value: 0.0, samples: 0, up: 0.02, down: 1.0 }
+    }
+
+    /// What 98 of 100 samples keep to. Its steps are longer, because so few samples lead up to it.
+    pub(crate) const fn tail() -> Self {
+        Self { value: 0.0, samples: 0, up: 0.1, down: 2.0 / 98.0 }
+    }
+
     pub(crate) fn observe(&mut self, sample: Duration) {
         let sample = sample.as_nanos().max(1) as f64;
         self.samples = self.samples.saturating_add(1);
@@ -200,10 +222,17 @@ impl Median {
             self.value = sample;
             return;
         }
-        let step = 1.0 + (1.0 / f64::from(self.samples)).max(0.02);
-        // A step never passes the sample, so that a constant stream has a constant median.
-        self.value =
-            if sample > self.value { (self.value * step).min(sample) } else { (self.value / step).max(sample) };
+        let step = (1.0 / f64::from(self.samples)).max(self.up);
+        // A step never passes the sample, so that a constant stream has a constant quantile.
+        self.value = if sample > self.value {
+            (self.value * (1.0 + step)).min(sample)
+        } else {
+            (self.value / (1.0 + step * self.down)).max(sample)
+        };
+    }
+
+    pub(crate) fn samples(&self) -> u32 {
+        self.samples
     }
 
     /// In nanoseconds, once there was a sample.
@@ -223,7 +252,7 @@ mod tests {
     const MEDIAN: f64 = 10e6;
 
     fn scale() -> Scale {
-        Scale { fade: Duration::from_secs(10), median: Some(MEDIAN), attempt: Duration::from_secs(5) }
+        Scale { fade: Duration::from_secs(10), median: Some(MEDIAN), step: None, attempt: Duration::from_secs(5) }
     }
 
     fn at(millis: u64) -> Instant {
@@ -290,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_median_is_found_and_followed() {
-        let mut median = Median::default();
+        let mut median = Quantile::median();
         assert_eq!(median.get(), None);
         // One in three is a hundred times slower: the median does not care.
         for n in 0..3_000u64 {

@@ -26,6 +26,7 @@ mod endpoints;
 mod fleet;
 mod latency;
 mod limit;
+mod pace;
 mod pool;
 mod record;
 mod retry;

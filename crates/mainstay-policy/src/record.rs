@@ -54,6 +54,8 @@ pub enum Decision {
         probe: bool,
         /// So few endpoints were usable that health and ejection were ignored.
         panic: bool,
+        /// It shows whether an endpoint that limped keeps pace again.
+        trial: bool,
     },
     /// The head of an answer came.
     Head {

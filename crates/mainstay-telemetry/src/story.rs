@@ -107,7 +107,7 @@ impl FoundRecord {
             ),
             Decision::Queued { ahead } => self.queued(ahead),
             Decision::Admitted => told("admitted", "a permit came free", None),
-            Decision::Attempt { attempt, why, probe, panic, .. } => self.attempt(entry, attempt, why, probe, panic),
+            Decision::Attempt { attempt, why, .. } => self.attempt(entry, attempt, why),
             Decision::Head { attempt, status } => {
                 told("head", format!("attempt {}: an answer with status {status}", ordinal(attempt)), None)
             }
@@ -174,7 +174,11 @@ impl FoundRecord {
         told("queued", text, self.key("bulkhead.concurrency"))
     }
 
-    fn attempt(&self, entry: &Entry, attempt: u8, why: AttemptReason, probe: bool, panic: bool) -> Told {
+    fn attempt(&self, entry: &Entry, attempt: u8, why: AttemptReason) -> Told {
+        let (probe, panic, trial) = match entry.what {
+            Decision::Attempt { probe, panic, trial, .. } => (probe, panic, trial),
+            _ => (false, false, false),
+        };
         let mut text = format!("attempt {} to {}", ordinal(attempt), self.endpoint(entry, attempt));
         text.push_str(match why {
             AttemptReason::First => "",
@@ -194,6 +198,9 @@ impl FoundRecord {
         if probe {
             text.push_str("; the endpoint was ejected, and this decides whether it comes back");
             key = self.key("outlier");
+        }
+        if trial {
+            text.push_str("; the endpoint limps, and this shows whether it keeps pace with the others again");
         }
         if panic {
             text.push_str("; so few endpoints are usable that health and ejection are ignored");
@@ -446,7 +453,7 @@ mod tests {
 
     fn attempt(attempt: u8, why: AttemptReason) -> Decision {
         let endpoint = EndpointId { slot: u32::from(attempt), generation: 0 };
-        Decision::Attempt { attempt, endpoint, why, probe: false, panic: false }
+        Decision::Attempt { attempt, endpoint, why, probe: false, panic: false, trial: false }
     }
 
     fn moved_on() -> FoundRecord {

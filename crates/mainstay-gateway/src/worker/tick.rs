@@ -92,6 +92,9 @@ impl Worker {
             FleetEvent::Restored { address, by, .. } => {
                 tracing::info!(service, endpoint = %address, by = by.as_str(), "an endpoint is back");
             }
+            FleetEvent::Limping { address, latency, others, .. } => {
+                tracing::warn!(service, endpoint = %address, %latency, %others, "an endpoint limps and is left alone");
+            }
             FleetEvent::CheckFailed { address, failure, .. } => {
                 tracing::warn!(service, endpoint = %address, %failure, "an active check failed");
             }
@@ -115,7 +118,8 @@ impl Worker {
 fn is_told_to_all(event: &FleetEvent) -> bool {
     match event {
         FleetEvent::Ejected { cause, .. } => matches!(cause, Cause::Check(_) | Cause::Operator),
-        FleetEvent::Restored { by, .. } => !matches!(by, Recovery::Probe),
+        FleetEvent::Restored { by, .. } => !matches!(by, Recovery::Probe | Recovery::Pace),
+        FleetEvent::Limping { .. } => false,
         FleetEvent::Probing { .. }
         | FleetEvent::CheckFailed { .. }
         | FleetEvent::CheckPassed { .. }

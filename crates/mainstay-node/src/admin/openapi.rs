@@ -210,9 +210,9 @@ fn endpoint_schema() -> Value {
         "properties": {
             "address": text("Address and port."),
             "state": words(&["ready", "ejected", "probing", "draining"]),
-            "why": maybe("string", "Why it is not ready; null when it is."),
+            "why": maybe("string", "Why it is not ready, or gets less than its share; null otherwise."),
             "cause": maybe("string", "The same in one word."),
-            "until_ms": maybe("integer", "When it is probed at the earliest, in milliseconds from now."),
+            "until_ms": maybe("integer", "When it is probed or tried at the earliest, in milliseconds from now."),
             "weight": whole("Its share against the others'."),
             "zone": text("Where it stands."),
             "backup": { "type": "boolean", "description": "Used only when too few others are left." },

@@ -3,7 +3,7 @@
 //! Instants mean nothing outside the process, so they are given as milliseconds from now.
 
 use mainstay_core::{Duration, Instant, Limit};
-use mainstay_policy::{BreakerState, Cause, CheckResult, EndpointState, EndpointView, ServiceView};
+use mainstay_policy::{BreakerState, Cause, CheckResult, EndpointState, EndpointView, Limping, ServiceView};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -42,11 +42,11 @@ struct Breaker {
 pub(crate) struct Endpoint {
     pub(crate) address: String,
     state: &'static str,
-    /// Why it is not ready; null when it is.
+    /// Why it is not ready, or gets less than its share; null otherwise.
     why: Option<String>,
     /// The same in one word.
     cause: Option<&'static str>,
-    /// When it is probed at the earliest.
+    /// When it is probed or tried at the earliest.
     until_ms: Option<u64>,
     weight: u32,
     zone: String,
@@ -125,12 +125,19 @@ impl Endpoint {
         // What it was before it was drained counts again when it is restored, and does not say why it is out now.
         let draining = view.state == EndpointState::Draining;
         let cause = view.cause.filter(|_| !draining);
+        let limping = view.limping.filter(|_| view.state == EndpointState::Ready);
+        let without_cause = || match limping {
+            Some(limping) => Some(("limping", limps(limping, now))),
+            None => draining.then(|| ("operator", "an operator drains it".to_owned())),
+        };
+        let (word, why) = cause.map(|cause| (cause.as_str(), why(cause))).or_else(without_cause).unzip();
+        let until = view.until.or(limping.map(|limping| limping.tried_at));
         Self {
             address: view.address.to_string(),
             state: view.state.as_str(),
-            why: cause.map(why).or_else(|| draining.then(|| "an operator drains it".to_owned())),
-            cause: cause.map(Cause::as_str).or_else(|| draining.then_some("operator")),
-            until_ms: view.until.map(|until| until.since(now).as_millis()),
+            why,
+            cause: word,
+            until_ms: until.map(|until| until.since(now).as_millis()),
             weight: view.weight,
             zone: view.zone.to_string(),
             backup: view.backup,
@@ -158,6 +165,13 @@ impl Check {
 /// Milliseconds to the microsecond.
 fn millis(length: Duration) -> f64 {
     (length.as_nanos() / 1000) as f64 / 1000.0
+}
+
+/// How an endpoint falls behind, and when it is looked at again.
+fn limps(limping: Limping, now: Instant) -> String {
+    let again = limping.tried_at.since(now).as_secs_ceil();
+    let (own, others) = (limping.latency.as_millis(), limping.others.as_millis());
+    format!("limping: {own} ms against {others} ms of the others, tried again in {again} s")
 }
 
 /// In the log's words, but for an operator's, whose order is told by what it made of the endpoint.
@@ -199,6 +213,7 @@ mod tests {
             until: None,
             in_flight: 0,
             latency: Some(Duration::from_secs(3)),
+            limping: None,
             successes: 0,
             failures: 2,
             ejections: 0,
@@ -214,6 +229,19 @@ mod tests {
         }
         let told = Endpoint::of(&endpoint(EndpointState::Ejected, Some(Cause::Operator)), Instant::ORIGIN);
         assert_eq!(told.why.as_deref(), Some("an operator ejected it"));
+    }
+
+    #[test]
+    fn one_that_limps_is_ready_and_says_how_far_it_falls_behind() {
+        let now = Instant::ORIGIN;
+        let (latency, others) = (Duration::from_millis(214), Duration::from_millis(11));
+        let limping = Limping { latency, others, tried_at: now + Duration::from_millis(2_500) };
+        let view = EndpointView { limping: Some(limping), ..endpoint(EndpointState::Ready, None) };
+        let told = Endpoint::of(&view, now);
+        assert_eq!((told.state, told.cause, told.until_ms), ("ready", Some("limping"), Some(2_500)));
+        assert_eq!(told.why.as_deref(), Some("limping: 214 ms against 11 ms of the others, tried again in 3 s"));
+        let drained = EndpointView { state: EndpointState::Draining, ..view };
+        assert_eq!(Endpoint::of(&drained, now).why.as_deref(), Some("an operator drains it"));
     }
 
     #[test]

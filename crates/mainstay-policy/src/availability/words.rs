@@ -75,6 +75,8 @@ pub enum Recovery {
     Operator,
     /// The configuration no longer ejects for what it was ejected for.
     Configuration,
+    /// It keeps pace with the others again.
+    Pace,
     /// Another worker learned it.
     Exchange,
 }
@@ -88,6 +90,7 @@ impl Recovery {
             Self::Check => "its checks pass",
             Self::Operator => "an operator's order",
             Self::Configuration => "the configuration changed",
+            Self::Pace => "it keeps pace again",
             Self::Exchange => "another worker found it well",
         }
     }

@@ -54,8 +54,8 @@ impl Call {
         self.running.add(Running { choice, attempt, began, in_flight, connected, waits, sent, connect_by, head_by });
         self.hedge_at = self.next_hedge(service, now);
         self.stage = Stage::Attempting;
-        let Choice { endpoint, probe, panic } = choice;
-        self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic });
+        let Choice { endpoint, probe, panic, trial } = choice;
+        self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic, trial });
         self.output(Output::Attempt(AttemptOrder { attempt, endpoint, why, deadline: self.facts.deadline }));
     }
 
@@ -262,7 +262,8 @@ impl Call {
                 },
             );
             self.output(Output::Cancel { attempt });
-            self.report_impatience(service, now, running, Report::Nothing);
+            let silent = self.silent(now, running);
+            self.report_impatience(service, now, running, silent);
             // Who had less time than answers usually take says nothing of how long they take.
             let waited = now.since(running.began);
             if !running.waits && service.fleet.median_latency().is_some_and(|median| waited > median) {
@@ -345,6 +346,11 @@ impl Call {
             otherwise
         };
         service.fleet.report(now, running.choice, report);
+    }
+
+    /// What is said of an attempt that nobody waits for any longer, where the wait was not the caller's fault.
+    pub(super) fn silent(&self, now: Instant, running: Running) -> Report {
+        if self.awaits_body { Report::Nothing } else { Report::Silent { waited: now.since(running.began) } }
     }
 
     fn current(&self, attempt: u8) -> Option<Running> {

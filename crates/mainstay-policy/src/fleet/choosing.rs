@@ -15,6 +15,10 @@ const FADE: Duration = Duration::from_secs(10);
 /// The adaptive rule forgets faster, because it prices failures: a stray one costs an endpoint two seconds of calls.
 const FADE_ADAPTIVE: Duration = Duration::from_secs(2);
 
+/// And one slow answer raises an estimate fourfold at the most: who is slow again and again is found to limp, and a
+/// single stray of a minute must not cost its endpoint a minute's calls.
+const STEP_ADAPTIVE: f64 = 4.0;
+
 /// Primaries, or backups.
 #[derive(Debug, Clone, Copy, Default)]
 struct Group {
@@ -35,13 +39,15 @@ impl Fleet {
     /// [`NoEndpoint`] when there is none to be had.
     pub fn choose(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Choice, NoEndpoint> {
         self.refresh(now);
-        let slot = match self.pick_probe(now, ask) {
-            Some(slot) => slot,
-            None => {
-                self.pick(now, ask, ask.tried).or_else(|| self.pick_again(now, ask)).ok_or_else(|| self.refusal(ask))?
-            }
-        };
-        self.begin(now, slot).ok_or(NoEndpoint::Empty)
+        if let Some(slot) = self.pick_probe(now, ask) {
+            return self.begin(now, slot, false).ok_or(NoEndpoint::Empty);
+        }
+        if let Some(slot) = self.pick_trial(now, ask) {
+            return self.begin(now, slot, true).ok_or(NoEndpoint::Empty);
+        }
+        let picked = self.pick(now, ask, ask.tried).or_else(|| self.pick_limping(ask));
+        let slot = picked.or_else(|| self.pick_again(now, ask)).ok_or_else(|| self.refusal(ask))?;
+        self.begin(now, slot, false).ok_or(NoEndpoint::Empty)
     }
 
     /// Whether an endpoint that is none of `tried` is usable now, be it busy or not.
@@ -51,7 +57,7 @@ impl Fleet {
     }
 
     fn has_untried(&self, tried: &[EndpointId]) -> bool {
-        self.excluded(tried).len() < self.candidates.len()
+        self.excluded(tried).len() < self.candidates.len() || self.has_untried_limping(tried)
     }
 
     /// Lets due transitions happen, and gathers the candidates anew if anything changed.
@@ -86,7 +92,16 @@ impl Fleet {
             let is_well = panic || availability.state() == EndpointState::Ready;
             is_wanted && is_well && !availability.is_ordered_out()
         };
-        self.candidates.fill(self.endpoints.iter().filter(is_candidate).map(|e| (e.id.slot, e.spec.weight)));
+        let limps = |endpoint: &&Endpoint<Learned>| endpoint.learned.pace.limp().is_some();
+        let candidates = || self.endpoints.iter().filter(is_candidate);
+        let (all, limping) = (candidates().count(), candidates().filter(limps).count());
+        let are_left_alone = limping > 0 && !panic && 2 * limping <= all;
+        self.limping.clear();
+        if are_left_alone {
+            self.limping.extend(candidates().filter(limps).map(|endpoint| endpoint.id.slot));
+        }
+        let fill = candidates().filter(|endpoint| !(are_left_alone && limps(endpoint)));
+        self.candidates.fill(fill.map(|endpoint| (endpoint.id.slot, endpoint.spec.weight)));
         self.balancer.restart(&self.candidates);
         if panic != self.census.panic {
             self.census.panic = panic;
@@ -145,8 +160,11 @@ impl Fleet {
         let is_open = |place| at(place).is_some_and(|e| !tried.contains(&e.id) && has_room(e, settings));
         let rule = settings.balance;
         let cost = |place| at(place).map_or(0.0, |e| e.learned.cost(now, rule, candidates.lightness(place), &scale));
-        let place = balancer.pick(candidates, &luck, &excluded, is_open, cost)?;
-        Some(self.candidates.slot(place))
+        let slot = candidates.slot(balancer.pick(candidates, &luck, &excluded, is_open, cost)?);
+        if self.limping.is_empty() {
+            return Some(slot);
+        }
+        self.pick_sooner(now, ask, slot).or(Some(slot))
     }
 
     /// When every candidate was tried: one of them again, the one tried last only if it is the only one.
@@ -173,7 +191,7 @@ impl Fleet {
         }
     }
 
-    fn begin(&mut self, now: Instant, slot: u32) -> Option<Choice> {
+    fn begin(&mut self, now: Instant, slot: u32, trial: bool) -> Option<Choice> {
         let endpoint = self.endpoints.at_mut(slot)?;
         let learned = &mut endpoint.learned;
         learned.load.begin(now);
@@ -182,7 +200,7 @@ impl Fleet {
         if probe {
             learned.availability.take_probe();
         }
-        let choice = Choice { endpoint: endpoint.id, probe, panic: self.census.panic };
+        let choice = Choice { endpoint: endpoint.id, probe, panic: self.census.panic, trial };
         self.touch(slot);
         Some(choice)
     }
@@ -195,13 +213,14 @@ impl Fleet {
     }
 
     pub(super) fn scale(&self) -> Scale {
-        let fade = if self.settings.balance == Balance::Adaptive { FADE_ADAPTIVE } else { FADE };
-        Scale { fade, median: self.median.nanos(), attempt: self.settings.timeout.attempt }
+        let is_adaptive = self.settings.balance == Balance::Adaptive;
+        let (fade, step) = if is_adaptive { (FADE_ADAPTIVE, Some(STEP_ADAPTIVE)) } else { (FADE, None) };
+        Scale { fade, step, median: self.median.nanos(), attempt: self.settings.timeout.attempt }
     }
 }
 
 /// Room for one attempt more: at the endpoint over all workers, and among this worker's own connections to it.
-fn has_room(endpoint: &Endpoint<Learned>, settings: &ServiceSettings) -> bool {
+pub(super) fn has_room(endpoint: &Endpoint<Learned>, settings: &ServiceSettings) -> bool {
     let load = &endpoint.learned.load;
     settings.bulkhead.per_endpoint.allows(load.total().saturating_add(1))
         && settings.pool.size.allows(load.in_flight().saturating_add(1))

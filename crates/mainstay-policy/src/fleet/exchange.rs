@@ -12,6 +12,7 @@ use mainstay_core::{Duration, EndpointId, Instant};
 use super::Fleet;
 use super::learned::Learned;
 use crate::availability::Ejection;
+use crate::pace::{Limp, Verdict};
 use crate::spread::Percentiles;
 use crate::{Balance, Recovery};
 
@@ -47,6 +48,11 @@ pub(super) struct Pending {
     attempts: u64,
     failed: u64,
     latencies: Latencies,
+    /// Answers that told of its pace, and the slow ones among them.
+    paced: u64,
+    slow: u64,
+    /// Whether it limps, where that has changed.
+    pub(super) limp: Option<Option<Limp>>,
     turn: Option<Turn>,
 }
 
@@ -73,6 +79,11 @@ impl Pending {
         self.latencies.count += 1;
         self.latencies.sum = self.latencies.sum + latency;
         self.latencies.worst = self.latencies.worst.max(latency);
+    }
+
+    pub(super) fn paced(&mut self, slow: bool) {
+        self.paced += 1;
+        self.slow += u64::from(slow);
     }
 
     pub(super) fn failed(&mut self) {
@@ -134,6 +145,7 @@ impl Fleet {
         let (scale, rule) = (self.scale(), self.settings.balance);
         let Some(endpoint) = self.endpoints.get_mut(id) else { return };
         let learned = &mut endpoint.learned;
+        let mut verdict = Verdict::AsBefore;
         learned.load.change_elsewhere(what.in_flight);
         learned.availability.learn(now, what.attempts, what.failed);
         if let Some(mean) = what.latencies.sum.as_nanos().checked_div(what.latencies.count) {
@@ -141,11 +153,14 @@ impl Fleet {
             let is_peak = what.latencies.worst.as_nanos() as f64 > learned.latency.predicted(now, &scale);
             let sample = if is_peak { what.latencies.worst } else { Duration::from_nanos(mean) };
             learned.latency.observe(now, sample, &scale);
+            verdict = learned.pace.learn(what.paced, what.slow, mean as f64);
         }
         learned.latency.observe_at_least(now, what.latencies.at_least, &scale);
         if what.failed > 0 && rule == Balance::Adaptive {
             learned.latency.penalise(now, &scale);
         }
+        self.merge_limp(id.slot, what.limp);
+        self.follow(now, id.slot, verdict);
         self.merge_turn(now, id.slot, what.turn);
     }
 

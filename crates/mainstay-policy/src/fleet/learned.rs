@@ -3,10 +3,11 @@
 use mainstay_core::{Duration, Failure, Instant};
 
 use super::exchange::Pending;
-use super::{EndpointView, Report};
+use super::{EndpointView, Limping, Report};
 use crate::availability::Availability;
 use crate::endpoints::Endpoint;
-use crate::latency::{Latency, Load, Scale};
+use crate::latency::{Latency, Load, Scale, nanos};
+use crate::pace::{Pace, Verdict};
 use crate::{Balance, CheckResult, EndpointState, OutlierSettings};
 
 /// What is learned of one endpoint.
@@ -15,6 +16,7 @@ pub(super) struct Learned {
     pub(super) availability: Availability,
     pub(super) latency: Latency,
     pub(super) load: Load,
+    pub(super) pace: Pace,
     pub(super) successes: u64,
     pub(super) failures: u64,
     pub(super) ejections: u64,
@@ -41,6 +43,7 @@ impl Learned {
             availability: Availability::new(now, outlier),
             latency: Latency::default(),
             load: Load::default(),
+            pace: Pace::default(),
             successes: 0,
             failures: 0,
             ejections: 0,
@@ -55,9 +58,16 @@ impl Learned {
         let latency = || self.latency.predicted(now, scale);
         match rule {
             Balance::PeakEwma => latency() * (load + 1.0),
-            Balance::Adaptive => self.load.at_least_silence(now, latency(), scale) * (load + 1.0),
+            Balance::Adaptive => self.length(now, scale) * (load + 1.0),
             Balance::LeastRequest | Balance::RoundRobin | Balance::Random | Balance::RingHash => load,
         }
+    }
+
+    /// What the adaptive rule expects an attempt to take, in nanoseconds.
+    pub(super) fn length(&self, now: Instant, scale: &Scale) -> f64 {
+        let predicted = self.load.at_least_silence(now, self.latency.predicted(now, scale), scale);
+        // What was slow does not grow quicker by being left alone.
+        self.pace.limp().map_or(predicted, |limp| predicted.max(limp.own))
     }
 
     pub(super) fn count(&mut self, now: Instant, report: Report, rule: Balance, scale: &Scale) {
@@ -84,8 +94,22 @@ impl Learned {
                 self.latency.observe_at_least(now, waited.max(self.load.unanswered().min(scale.most())), scale);
                 self.news.outpaced(waited);
             }
-            Report::Nothing => self.load.reported(now, false),
+            Report::Silent { .. } | Report::Nothing => self.load.reported(now, false),
         }
+    }
+
+    /// What a report says of the endpoint's pace. A timeout and a wait that somebody gave up tell how long it takes at
+    /// the least; another failure tells nothing of how long an answer takes.
+    pub(super) fn keep_pace(&mut self, now: Instant, report: Report, slow_from: Option<f64>) -> Verdict {
+        let slow = slow_from.unwrap_or(f64::INFINITY);
+        let length = match report {
+            Report::Good { latency } | Report::Failed { failure: Failure::Timeout, latency, .. } => latency,
+            Report::Outpaced { waited } | Report::Silent { waited } if waited.as_nanos() as f64 > slow => waited,
+            _ => return Verdict::AsBefore,
+        };
+        let length = length.as_nanos() as f64;
+        self.news.paced(length > slow);
+        self.pace.observe(now, length, slow_from)
     }
 
     pub(super) fn finish(&mut self, clean: bool) {
@@ -134,6 +158,11 @@ pub(super) fn view_of(endpoint: &Endpoint<Learned>, now: Instant, scale: &Scale)
         until: availability.until(),
         in_flight: learned.load.in_flight(),
         latency: learned.latency.is_known().then_some(predicted),
+        limping: learned.pace.limp().map(|limp| Limping {
+            latency: nanos(limp.own),
+            others: nanos(limp.others),
+            tried_at: limp.due,
+        }),
         successes: learned.successes,
         failures: learned.failures,
         ejections: learned.ejections,

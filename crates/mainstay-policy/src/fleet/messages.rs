@@ -32,6 +32,8 @@ pub struct Choice {
     pub probe: bool,
     /// Health and ejection were ignored.
     pub panic: bool,
+    /// It is to show whether a limping endpoint keeps pace again.
+    pub trial: bool,
 }
 
 /// Why no endpoint was chosen.
@@ -67,6 +69,11 @@ pub enum Report {
     /// Another attempt of the same call answered first. That is no failure, and a lower bound of its latency.
     Outpaced {
         /// From the choice to the moment at which it was given up.
+        waited: Duration,
+    },
+    /// It had not answered when somebody would not wait any longer, and nobody else was to blame for the wait.
+    Silent {
+        /// From the choice to then.
         waited: Duration,
     },
     /// Nothing: we gave it up, or the caller left. It is worth telling: a probe's place comes free at once.
@@ -119,6 +126,17 @@ pub enum FleetEvent {
         /// Where.
         address: SocketAddr,
     },
+    /// An endpoint does not keep pace with the others and is left alone but for trials.
+    Limping {
+        /// Which.
+        endpoint: EndpointId,
+        /// Where.
+        address: SocketAddr,
+        /// What it takes to answer.
+        latency: Duration,
+        /// What the others take.
+        others: Duration,
+    },
     /// An operator drains an endpoint.
     Draining {
         /// Which.
@@ -131,6 +149,17 @@ pub enum FleetEvent {
         /// Ignored.
         on: bool,
     },
+}
+
+/// An endpoint that does not keep pace with the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limping {
+    /// What it takes to answer.
+    pub latency: Duration,
+    /// What the others take, in the median.
+    pub others: Duration,
+    /// When it is tried next.
+    pub tried_at: Instant,
 }
 
 /// One endpoint, for people and for metrics.
@@ -156,6 +185,8 @@ pub struct EndpointView {
     pub in_flight: u32,
     /// What an attempt is expected to take up to its head; `None` before the first.
     pub latency: Option<Duration>,
+    /// How it falls behind the others, if it does.
+    pub limping: Option<Limping>,
     /// Attempts that went well.
     pub successes: u64,
     /// Attempts that failed by its fault.

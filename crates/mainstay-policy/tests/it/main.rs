@@ -3,4 +3,5 @@
 
 mod determinism;
 mod overload;
+mod storm;
 mod world;

@@ -39,6 +39,8 @@ pub struct EndpointFigures {
     pub address: String,
     /// `ready`, `ejected`, `probing` or `draining`.
     pub state: &'static str,
+    /// It does not keep pace with the others and is left alone but for trials.
+    pub limping: bool,
     /// Attempts that run.
     pub inflight: u64,
 }

@@ -38,6 +38,7 @@ pub fn render(names: &Names, snapshot: &Snapshot, figures: &Figures) -> String {
     retries(&mut text, names, snapshot);
     budgets(&mut text, figures);
     states(&mut text, figures);
+    limping(&mut text, figures);
     ejections(&mut text, names, snapshot);
     refusals(&mut text, names, snapshot);
     limits(&mut text, names, snapshot);
@@ -180,6 +181,17 @@ fn states(text: &mut Text<'_>, figures: &Figures) {
                 let labels = [("service", service.name.as_str()), ("endpoint", &endpoint.address), ("state", state)];
                 text.sample(ENDPOINT, &labels, u8::from(state == endpoint.state));
             }
+        }
+    }
+}
+
+fn limping(text: &mut Text<'_>, figures: &Figures) {
+    const NAME: &str = "mainstay_endpoint_limping";
+    text.family(NAME, Kind::Gauge, "1 while the endpoint is left alone because it does not keep pace with the others.");
+    for service in &figures.services {
+        for endpoint in &service.endpoints {
+            let labels = [("service", service.name.as_str()), ("endpoint", &endpoint.address)];
+            text.sample(NAME, &labels, u8::from(endpoint.limping));
         }
     }
 }

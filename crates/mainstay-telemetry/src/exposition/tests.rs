@@ -26,7 +26,12 @@ fn example() -> (Names, Snapshot, Figures) {
 }
 
 fn figures() -> Figures {
-    let endpoint = |address: &str, state, inflight| EndpointFigures { address: address.to_owned(), state, inflight };
+    let endpoint = |address: &str, state, inflight| EndpointFigures {
+        address: address.to_owned(),
+        state,
+        limping: state == "ready",
+        inflight,
+    };
     Figures {
         services: vec![ServiceFigures {
             name: "shop".to_owned(),
@@ -82,6 +87,8 @@ fn what_happened_reads_so() {
         mainstay_endpoint_state{service="shop",endpoint="[::1]:9102",state="ejected"} 0
         mainstay_endpoint_state{service="shop",endpoint="[::1]:9102",state="probing"} 0
         mainstay_endpoint_state{service="shop",endpoint="[::1]:9102",state="draining"} 0
+        mainstay_endpoint_limping{service="shop",endpoint="127.0.0.1:9101"} 0
+        mainstay_endpoint_limping{service="shop",endpoint="[::1]:9102"} 1
         mainstay_ejections_total{service="shop",endpoint="127.0.0.1:9101",reason="check"} 1
         mainstay_shed_total{service="shop",priority="normal",reason="queue_full"} 1
         mainstay_refused_total{service="shop",reason="queue_full",origin="us"} 1

@@ -29,6 +29,7 @@ fn word(event: &FleetEvent) -> &'static str {
         FleetEvent::Restored { .. } => "restored",
         FleetEvent::CheckFailed { .. } => "failed",
         FleetEvent::CheckPassed { .. } => "passed",
+        FleetEvent::Limping { .. } => "limping",
         FleetEvent::Draining { .. } => "draining",
         FleetEvent::Panic { .. } => "panic",
     }
