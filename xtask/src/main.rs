@@ -1,5 +1,5 @@
 //! Every developer habit as `cargo xtask …`: what a change must pass, how fast the gateway is beside its peers, what
-//! it holds while an instance breaks, and what bytes nobody thought of do to it.
+//! they hold while instances break, and what bytes nobody thought of do to it.
 //!
 //! The README and `.ci/run` call this, so that people and machines do the same.
 
@@ -7,9 +7,10 @@
 
 mod bench;
 mod ci;
-mod faults;
+mod cpu;
 mod fuzz;
 mod process;
+mod storm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -33,8 +34,8 @@ enum Habit {
         #[command(subcommand)]
         what: Bench,
     },
-    /// Break one of four instances under load, at full scale, and account for every attempt
-    Faults(faults::FaultsArgs),
+    /// Play outages on real processes, the same for Mainstay and its peers, and judge what callers felt
+    Storm(storm::StormArgs),
     /// Look for bytes that break a law: parsers, machines, configuration, calls
     Fuzz(fuzz::FuzzArgs),
 }
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().habit {
         Habit::Ci => ci::run(),
         Habit::Bench { what: Bench::Gateway(args) } => bench::gateway(&args),
-        Habit::Faults(args) => faults::run(&args),
+        Habit::Storm(args) => storm::run(&args),
         Habit::Fuzz(args) => fuzz::run(&args),
     };
     match outcome {

@@ -32,6 +32,13 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// What the one who measures has set for Mainstay is no part of the measurement.
+pub(crate) fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAINSTAY_")) {
+        command.env_remove(name);
+    }
+}
+
 fn name(command: &Command) -> String {
     Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -64,6 +71,11 @@ impl Running {
         Ok(())
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
@@ -73,6 +85,19 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).ok_or("a process without a number")?;
         kill_process(pid, signal).map_err(|error| format!("a signal: {error}"))
+    }
+
+    /// Asks it to end and waits until it has.
+    pub(crate) fn end(&mut self) -> Result<(), String> {
+        self.signal(Signal::TERM)?;
+        let end = Instant::now() + PATIENCE;
+        while matches!(self.0.try_wait(), Ok(None)) {
+            if Instant::now() > end {
+                return Err("it was asked to end and did not".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Ends it at once, as a power cut would.

@@ -163,9 +163,9 @@ pub(crate) enum Arrivals {
 /// `mainstay load`
 #[derive(Debug, Clone, Group)]
 pub(crate) struct LoadArgs {
-    /// What to ask, as http://127.0.0.1:8080/path
-    #[arg(long, value_name = "URL")]
-    pub(crate) target: String,
+    /// What to ask, as http://127.0.0.1:8080/path; several are asked in turn
+    #[arg(long, value_name = "URL", required = true)]
+    pub(crate) target: Vec<String>,
     /// Requests due per time, whatever becomes of those before (open loop)
     #[arg(long, value_name = "RATE", conflicts_with = "closed")]
     pub(crate) rate: Option<Rate>,
@@ -199,6 +199,9 @@ pub(crate) struct LoadArgs {
     /// An answer without this text in its first 4 KiB is wrong, whatever its status
     #[arg(long, value_name = "TEXT")]
     pub(crate) expect: Option<String>,
+    /// Write what came of each request to this file, one JSON object per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) samples: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

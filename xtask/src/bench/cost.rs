@@ -8,11 +8,12 @@
 
 use std::time::Duration;
 
+use super::GatewayArgs;
 use super::allocations::Counter;
 use super::peers::{Bench, Conditions, Peer};
 use super::setting::Setting;
 use super::wrk::{self, Keys, Load};
-use super::{GatewayArgs, cpu};
+use crate::cpu;
 
 /// Seconds of a run that is not counted.
 const WARM_UP: u64 = 1;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::peers::{Bench, Conditions, Peer};
 use super::setting::Setting;
+use crate::cpu;
 
 /// Connections that are kept open.
 pub(crate) const CONNECTIONS: usize = 1_000;
@@ -29,11 +30,11 @@ pub(crate) fn measure(bench: &Bench<'_>, cores: &str) -> Result<Vec<Idle>, Strin
         // The first request makes what is made once.
         drop(ask(bench.port(peer)).map_err(|error| format!("{}: {error}", peer.name()))?);
         std::thread::sleep(Duration::from_millis(200));
-        let before = resident(proxy.id())?;
+        let before = cpu::resident(proxy.id())?;
         let callers: Result<Vec<TcpStream>, _> = (0..CONNECTIONS).map(|_| ask(bench.port(peer))).collect();
         let callers = callers.map_err(|error| format!("{}: {error}", peer.name()))?;
         std::thread::sleep(Duration::from_millis(500));
-        let grown = resident(proxy.id())?.saturating_sub(before);
+        let grown = cpu::resident(proxy.id())?.saturating_sub(before);
         drop(callers);
         all.push(Idle { name: peer.name(), before, grown });
     }
@@ -51,16 +52,4 @@ fn ask(port: u16) -> std::io::Result<TcpStream> {
         return Err(std::io::Error::other("the answer is not a 200"));
     }
     Ok(stream)
-}
-
-/// KiB that a process and its children have resident.
-fn resident(pid: u32) -> Result<u64, String> {
-    super::cpu::with_children(pid).into_iter().map(resident_of).sum()
-}
-
-fn resident_of(pid: u32) -> Result<u64, String> {
-    let file = format!("/proc/{pid}/status");
-    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("a process without memory")?;
-    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).ok_or_else(|| format!("{file}: {line}"))
 }

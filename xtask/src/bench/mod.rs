@@ -11,7 +11,6 @@
 
 mod allocations;
 mod cost;
-mod cpu;
 mod idle;
 mod latency;
 mod peers;

@@ -19,7 +19,7 @@ use mainstay_core::Ratio;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::DemoArgs;
-use crate::load::{self, Pace, Plan, Schedule, Stop, Tally};
+use crate::load::{self, Pace, Plan, Schedule, Stop, Tally, Target};
 use crate::outcome::{Outcome, Trouble, while_doing};
 use crate::{print, runtime};
 use script::Script;
@@ -73,8 +73,7 @@ struct Load {
 impl Load {
     fn start(args: &DemoArgs, stage: &Stage) -> Self {
         let plan = Plan {
-            address: stage.web().to_string(),
-            path: "/".to_owned(),
+            targets: vec![Target { address: stage.web().to_string(), path: "/".to_owned() }],
             pace: Pace::Open,
             duration: Duration::from_secs(365 * 24 * 3600),
             requests: u64::MAX,
@@ -82,6 +81,7 @@ impl Load {
             connections: 1024,
             expect: Some("\"path\":\"/\"".to_owned()),
             schedule: Schedule::new(1, args.rate, true, Ratio::ZERO, "demo".to_owned()),
+            samples: None,
         };
         let (tally, stop) = (Tally::shared(), Stop::new());
         let (shared, stopped) = (Arc::clone(&tally), stop.clone());

@@ -15,20 +15,32 @@ use serde_json::{Value, json};
 pub(crate) enum Kind {
     /// Work and health are answered with this status at once.
     Errors(u16),
-    /// Work holds its slot for this much longer.
+    /// Work holds its slot for this much longer: what it does has become slower, and so the instance can do less.
     Slow(Duration),
+    /// Work and health are answered this much later, with no slot held: the way is longer, or something that is waited
+    /// for, and the instance can do as much as before.
+    Limp(Duration),
     /// Health passes and work is answered 500.
     Gray,
     /// Health fails and work is well.
     Sick,
-    /// The connection is reset when a request's head has been read.
+    /// The connection is reset when a request's head has been read, health's too.
     Reset,
-    /// A request is read and never answered.
+    /// A request is read and never answered, health's too.
     Stall,
-    /// What is answered is not HTTP.
+    /// What is answered is not HTTP, to health too.
     Garbage,
     /// Work and health are answered 200, and the answer is false.
     Wrong,
+}
+
+/// What a share is a share of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// One request is hit and the next may not be.
+    Requests,
+    /// A connection has the fault as long as it lasts, or never.
+    Connections,
 }
 
 /// A fault, and how much of the work it hits.
@@ -36,6 +48,7 @@ pub(crate) enum Kind {
 pub(crate) struct Fault {
     kind: Kind,
     share: Ratio,
+    of: Of,
 }
 
 /// A fault as it is written in JSON.
@@ -46,6 +59,7 @@ struct Written {
     status: Option<u16>,
     delay: Option<String>,
     share: Option<String>,
+    of: Option<String>,
 }
 
 impl Fault {
@@ -62,6 +76,7 @@ impl Fault {
             "off" => return Ok(None),
             "errors" => Kind::Errors(status(written.status.unwrap_or(503))?),
             "slow" => Kind::Slow(delay(written.delay.as_deref().unwrap_or("200ms"))?),
+            "limp" => Kind::Limp(delay(written.delay.as_deref().unwrap_or("200ms"))?),
             "gray" => Kind::Gray,
             "sick" => Kind::Sick,
             "reset" => Kind::Reset,
@@ -70,13 +85,19 @@ impl Fault {
             "wrong" => Kind::Wrong,
             other => return Err(format!("no fault is called {other}; there are {WORDS}")),
         };
-        Ok(Some(Self { kind, share }))
+        let of = match written.of.as_deref().unwrap_or("requests") {
+            "requests" => Of::Requests,
+            "connections" => Of::Connections,
+            other => return Err(format!("of: {other} is neither requests nor connections")),
+        };
+        Ok(Some(Self { kind, share, of }))
     }
 
     fn word(self) -> &'static str {
         match self.kind {
             Kind::Errors(_) => "errors",
             Kind::Slow(_) => "slow",
+            Kind::Limp(_) => "limp",
             Kind::Gray => "gray",
             Kind::Sick => "sick",
             Kind::Reset => "reset",
@@ -87,7 +108,7 @@ impl Fault {
     }
 }
 
-const WORDS: &str = "errors, slow, gray, sick, reset, stall, garbage, wrong, off";
+const WORDS: &str = "errors, slow, limp, gray, sick, reset, stall, garbage, wrong, off";
 
 fn status(status: u16) -> Result<u16, String> {
     if (400..=599).contains(&status) { Ok(status) } else { Err(format!("status: {status} is no error (400 to 599)")) }
@@ -112,9 +133,10 @@ impl Current {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What hits the request `number`, if anything does.
-    pub(crate) fn hits(&self, number: u64) -> Option<Kind> {
+    /// What hits the request `number` on the connection `connection`, if anything does.
+    pub(crate) fn hits(&self, number: u64, connection: u64) -> Option<Kind> {
         let fault = self.get()?;
+        let number = if fault.of == Of::Connections { connection } else { number };
         let luck = unit(Seed::new(1).derive("fault").draw(number, 0, Purpose::Sample));
         (luck < fault.share.get()).then_some(fault.kind)
     }
@@ -135,19 +157,29 @@ mod tests {
     #[test]
     fn a_fault_is_switched_on_and_off() {
         let current = Current::default();
-        assert_eq!(current.hits(1), None);
+        assert_eq!(current.hits(1, 1), None);
         current.set(Fault::parse(br#"{"kind":"errors","status":502}"#).unwrap());
-        assert_eq!(current.hits(1), Some(Kind::Errors(502)));
+        assert_eq!(current.hits(1, 1), Some(Kind::Errors(502)));
         current.set(Fault::parse(br#"{"kind":"off"}"#).unwrap());
-        assert_eq!(current.hits(1), None);
+        assert_eq!(current.hits(1, 1), None);
     }
 
     #[test]
     fn a_share_of_the_requests_is_hit() {
         let current = Current::default();
         current.set(Fault::parse(br#"{"kind":"reset","share":"25%"}"#).unwrap());
-        let hit = (0..10_000).filter(|&number| current.hits(number).is_some()).count();
+        let hit = (0..10_000).filter(|&number| current.hits(number, 1).is_some()).count();
         assert!((2_300..2_700).contains(&hit), "{hit}");
+    }
+
+    #[test]
+    fn a_share_of_the_connections_is_hit_with_every_request_on_them() {
+        let current = Current::default();
+        current.set(Fault::parse(br#"{"kind":"reset","share":"25%","of":"connections"}"#).unwrap());
+        let hit = |connection: &u64| (0..10).filter(|&number| current.hits(number, *connection).is_some()).count();
+        let (all, none) = ((0..10_000).filter(|c| hit(c) == 10).count(), (0..10_000).filter(|c| hit(c) == 0).count());
+        assert!((2_300..2_700).contains(&all), "{all}");
+        assert_eq!(all + none, 10_000);
     }
 
     #[test]
@@ -157,6 +189,7 @@ mod tests {
             (br#"{"kind":"errors","status":200}"#, "is no error"),
             (br#"{"kind":"slow","delay":"soon"}"#, "delay"),
             (br#"{"kind":"gray","shar":"1%"}"#, "shar"),
+            (br#"{"kind":"gray","of":"fridays"}"#, "neither requests nor connections"),
             (b"", "EOF"),
         ] {
             let error = Fault::parse(body).unwrap_err();

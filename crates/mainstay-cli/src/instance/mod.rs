@@ -43,6 +43,8 @@ struct Instance {
     slots: Slots,
     fault: Current,
     served: AtomicU64,
+    checked: AtomicU64,
+    accepted: AtomicU64,
     log: Option<File>,
 }
 
@@ -59,13 +61,25 @@ impl Instance {
             slots: Slots::new(args.concurrency, args.queue),
             fault: Current::default(),
             served: AtomicU64::new(0),
+            checked: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
             log,
         })
     }
 
-    /// Counts a request and gives it its number, from 1.
+    /// Counts a piece of work and gives it its number, from 1.
     fn number(&self) -> u64 {
         self.served.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The same for a question after its health. They are numbered apart: who asks how often changes no other luck.
+    fn check_number(&self) -> u64 {
+        self.checked.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The same for a connection.
+    fn connection_number(&self) -> u64 {
+        self.accepted.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Appends one line with one write, so that lines of several processes in one file never mix.

@@ -28,22 +28,31 @@ enum Asked {
 /// Serves one connection until it ends.
 pub(crate) async fn serve(mut connection: Connection, instance: &Instance) -> Result<(), Ended> {
     let mut text = Vec::new();
+    let on = instance.connection_number();
     while let Some(facts) = connection.next().await? {
         let asked = asked(connection.request().path());
-        let goes_on = match asked {
-            Asked::Health => health(&mut connection, instance).await?,
-            Asked::Fault => control(&mut connection, instance).await?,
+        let (number, fault) = match asked {
+            Asked::Fault => (0, None),
+            Asked::Health => (0, instance.fault.hits(instance.check_number(), on)),
             Asked::Work | Asked::Echo => {
                 let number = instance.number();
                 note(&connection, instance, &mut text);
-                match instance.fault.hits(number) {
-                    Some(Kind::Reset) => return connection.reset(),
-                    Some(Kind::Stall) => return connection.stall().await,
-                    Some(Kind::Garbage) => return connection.garbage(b"lorem ipsum dolor sit amet\r\n\r\n").await,
-                    fault if asked == Asked::Echo => echo(&mut connection, instance, facts, fault).await?,
-                    fault => work(&mut connection, instance, number, fault, &mut text).await?,
-                }
+                (number, instance.fault.hits(number, on))
             }
+        };
+        match fault {
+            Some(Kind::Reset) => return connection.reset(),
+            Some(Kind::Stall) => return connection.stall().await,
+            Some(Kind::Garbage) => return connection.garbage(b"lorem ipsum dolor sit amet\r\n\r\n").await,
+            // Before it takes a slot.
+            Some(Kind::Limp(delay)) => tokio::time::sleep(delay).await,
+            _ => {}
+        }
+        let goes_on = match asked {
+            Asked::Fault => control(&mut connection, instance).await?,
+            Asked::Health => health(&mut connection, instance, fault).await?,
+            Asked::Echo => echo(&mut connection, instance, facts, fault).await?,
+            Asked::Work => work(&mut connection, instance, number, fault, &mut text).await?,
         };
         if !goes_on {
             break;
@@ -76,12 +85,11 @@ fn note(connection: &Connection, instance: &Instance, line: &mut Vec<u8>) {
     instance.log(line);
 }
 
-async fn health(connection: &mut Connection, instance: &Instance) -> Result<bool, Ended> {
+async fn health(connection: &mut Connection, instance: &Instance, fault: Option<Kind>) -> Result<bool, Ended> {
     skip_body(connection).await?;
-    match instance.fault.hits(0) {
+    match fault {
         Some(Kind::Errors(status)) => say(connection, instance, status, b"failing\n").await,
         Some(Kind::Sick) => say(connection, instance, 503, b"sick\n").await,
-        Some(Kind::Stall) => std::future::pending().await,
         Some(Kind::Wrong) => say(connection, instance, 200, FALSE).await,
         _ => say(connection, instance, 200, b"well\n").await,
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::report::{End, Sample, Tally, locked};
-use super::{Pace, Plan};
+use super::{Pace, Plan, Target};
 use crate::wire::{Answer, Connection, WireError};
 
 /// Bytes of an answer in which the expected text is looked for.
@@ -54,7 +54,7 @@ impl Stop {
 pub(crate) async fn run(plan: Arc<Plan>, stop: &Stop, tally: Arc<Mutex<Tally>>) -> Tally {
     let callers = Arc::new(Callers {
         permits: Semaphore::new(plan.connections),
-        idle: Mutex::new(Vec::new()),
+        idle: plan.targets.iter().map(|_| Mutex::new(Vec::new())).collect(),
         start: Instant::now(),
         plan,
         tally,
@@ -109,7 +109,8 @@ struct Callers {
     plan: Arc<Plan>,
     start: Instant,
     permits: Semaphore,
-    idle: Mutex<Vec<Connection>>,
+    /// By target.
+    idle: Vec<Mutex<Vec<Connection>>>,
     tally: Arc<Mutex<Tally>>,
 }
 
@@ -117,18 +118,22 @@ impl Callers {
     async fn call(&self, number: u64, due: Instant) {
         let post = self.plan.schedule.is_post(number);
         let id = self.plan.schedule.id(number);
-        let request = self.request(&id, post);
-        let end = match timeout_at(due + self.plan.deadline, self.exchange(&request)).await {
+        let target = (number % self.plan.targets.len() as u64) as usize;
+        let request = self.request(target, &id, post);
+        let end = match timeout_at(due + self.plan.deadline, self.exchange(target, &request)).await {
             Ok(Ok(answer)) => self.judge(&answer, due),
             Ok(Err(error)) => End::Failed(error),
             Err(_) => End::Failed(WireError::Timeout),
         };
         let sample = Sample { id, post, due: due - self.start, took: due.elapsed(), end };
+        if let Some(samples) = &self.plan.samples {
+            samples.write(&sample);
+        }
         locked(&self.tally).add(sample);
     }
 
-    fn request(&self, id: &str, post: bool) -> Vec<u8> {
-        let Plan { address, path, .. } = &*self.plan;
+    fn request(&self, target: usize, id: &str, post: bool) -> Vec<u8> {
+        let Target { address, path } = &self.plan.targets[target];
         let (method, body) = if post {
             ("POST", format!("content-length: {}\r\n\r\n{id}", id.len()))
         } else {
@@ -137,23 +142,23 @@ impl Callers {
         format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nx-request-id: {id}\r\n{body}").into_bytes()
     }
 
-    async fn exchange(&self, request: &[u8]) -> Result<Answer, WireError> {
+    async fn exchange(&self, target: usize, request: &[u8]) -> Result<Answer, WireError> {
         // The semaphore is never closed, so the only answer is a permit.
         let _permit = self.permits.acquire().await.map_err(|_| WireError::Unreachable)?;
-        let mut connection = match self.idle_connection() {
+        let mut connection = match self.idle_connection(target) {
             Some(connection) => connection,
-            None => Connection::open(&self.plan.address).await?,
+            None => Connection::open(&self.plan.targets[target].address).await?,
         };
         let answer = connection.exchange(request, LOOKED_AT).await?;
         if connection.is_open() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            self.idle[target].lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
         Ok(answer)
     }
 
     /// The connection used last that is still good: a server may close an idle one at any time.
-    fn idle_connection(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+    fn idle_connection(&self, target: usize) -> Option<Connection> {
+        let mut idle = self.idle[target].lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| idle.pop()).find(|connection| !connection.is_stale())
     }
 

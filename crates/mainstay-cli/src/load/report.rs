@@ -35,6 +35,19 @@ pub(crate) struct Sample {
     pub(crate) end: End,
 }
 
+impl Sample {
+    /// It for programs, among the failures and in a file of all.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "method": if self.post { "POST" } else { "GET" },
+            "due_ms": self.due.as_secs_f64() * 1e3,
+            "took_ms": self.took.as_secs_f64() * 1e3,
+            "end": self.end.word(),
+        })
+    }
+}
+
 /// How one request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -51,7 +64,8 @@ pub(crate) enum End {
 }
 
 impl End {
-    fn word(self) -> String {
+    /// The word for a table.
+    pub(super) fn word(self) -> String {
         match self {
             Self::Good => "good".to_owned(),
             Self::Status(status) => format!("status {status}"),
@@ -256,21 +270,11 @@ impl Tally {
                 "GET": { "requests": self.gets.requests, "good": self.gets.good },
                 "POST": { "requests": self.posts.requests, "good": self.posts.good },
             },
-            "failures": self.failures.iter().map(failure_json).collect::<Vec<_>>(),
+            "failures": self.failures.iter().map(Sample::to_json).collect::<Vec<_>>(),
             "failures_not_listed": count.bad() - self.failures.len() as u64,
             "seconds": self.seconds.iter().map(second_json).collect::<Vec<_>>(),
         })
     }
-}
-
-fn failure_json(sample: &Sample) -> Value {
-    json!({
-        "id": sample.id,
-        "method": if sample.post { "POST" } else { "GET" },
-        "due_ms": sample.due.as_secs_f64() * 1e3,
-        "took_ms": sample.took.as_secs_f64() * 1e3,
-        "end": sample.end.word(),
-    })
 }
 
 fn second_json(second: &Second) -> Value {

@@ -1,4 +1,5 @@
-//! CPU time as the kernel accounts it, to the nanosecond: the first figure of `/proc/PID/task/TID/schedstat`.
+//! What a process takes: CPU time as the kernel accounts it, to the nanosecond (the first figure of
+//! `/proc/PID/task/TID/schedstat`), and memory that is resident.
 
 use std::fs;
 
@@ -14,7 +15,20 @@ pub(crate) fn with_children(pid: u32) -> Vec<u32> {
     all
 }
 
-fn of_process(pid: u32) -> Result<u64, String> {
+/// KiB that a process and its children have resident.
+pub(crate) fn resident(pid: u32) -> Result<u64, String> {
+    with_children(pid).into_iter().map(resident_of).sum()
+}
+
+fn resident_of(pid: u32) -> Result<u64, String> {
+    let file = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("a process without memory")?;
+    line.split_whitespace().next().and_then(|kib| kib.parse().ok()).ok_or_else(|| format!("{file}: {line}"))
+}
+
+/// Nanoseconds that the threads of a process have run so far.
+pub(crate) fn of_process(pid: u32) -> Result<u64, String> {
     let dir = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&dir).map_err(|error| format!("{dir}: {error}"))?;
     let mut sum = 0;
