@@ -24,7 +24,7 @@ impl Fleet {
         Self::with(SETTINGS)
     }
 
-    fn with(settings: &str) -> Self {
+    pub(crate) fn with(settings: &str) -> Self {
         let instances: Vec<Instance> = (0..4).map(|_| Instance::with(&[])).collect();
         let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
         let node = Node::start(&addresses, settings);

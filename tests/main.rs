@@ -13,6 +13,7 @@ mod callers;
 mod command;
 mod edge;
 mod faults;
+mod hedging;
 mod peers;
 mod steering;
 mod support;

@@ -410,7 +410,7 @@ impl<'a> Section<'a> {
         self.list(key, None, Some(absent));
     }
 
-    fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
     }
 

@@ -191,7 +191,8 @@ impl Value for Status {
     }
 }
 
-fn whole(node: &Tree, min: u32, max: u32) -> Read<u32> {
+/// A whole number within a range.
+pub(crate) fn whole(node: &Tree, min: u32, max: u32) -> Read<u32> {
     let number = match &node.raw {
         Raw::Integer(number) => Some(*number),
         Raw::Word(word) => word.parse().ok(),

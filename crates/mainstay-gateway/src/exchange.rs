@@ -7,6 +7,8 @@
 //!
 //! - A call begins when its body is there, so that a slow caller holds nothing that others wait for ([`arriving`]).
 //! - In steady state a request costs two reads, two writes and no allocation: everything it needs was used before.
+//! - Several attempts may run side by side; each writes the request anew from the body that is kept, and from the moment
+//!   that one of them is forwarded there is no other.
 //! - Neither direction holds more than [`crate::message::CAPACITY`] bytes that its reader has not taken.
 //! - Whatever way it ends, each attempt is counted once, and the call gives back what it held.
 
@@ -35,9 +37,9 @@ use crate::limits::Asking;
 use crate::message::Body;
 use crate::plan::{Plan, Scratch, hash_for};
 use crate::timer::Timer;
-use crate::upstream::Attempt;
 use crate::worker::{Local, ServiceCell, Worker};
 
+use attempts::Attempts;
 pub(crate) use own::answer_alone;
 use settle::Told;
 
@@ -88,9 +90,9 @@ pub(crate) struct Exchange<'a> {
     leg: Leg,
     /// Calls whose fallback the current one is, the caller's own first.
     outer: Vec<Leg>,
-    attempt: Option<Attempt>,
-    /// What the head of the attempt's answer says of its framing.
-    framing: Option<ResponseFacts>,
+    attempts: Attempts,
+    /// Which attempt's answer goes down, and what its head says of its framing.
+    relayed: Option<(u8, ResponseFacts)>,
     answer: Answer,
     now: Instant,
     /// When a byte last passed.
@@ -127,8 +129,8 @@ impl<'a> Exchange<'a> {
             plan,
             leg,
             outer: Vec::new(),
-            attempt: None,
-            framing: None,
+            attempts: Attempts::default(),
+            relayed: None,
             answer: Answer::Nothing,
             now,
             moved: now,
@@ -175,7 +177,7 @@ impl<'a> Exchange<'a> {
         loop {
             self.carry_out(cx);
             let mut moved = self.poll_caller(cx);
-            moved |= self.poll_attempt(cx);
+            moved |= self.poll_attempts(cx);
             moved |= self.poll_answer(cx);
             moved |= self.poll_queue(cx);
             if moved {

@@ -151,6 +151,8 @@ pub(crate) struct Attempt {
     head_len: usize,
     /// The status of the answer, once its head came.
     pub(crate) status: Option<u16>,
+    /// What the head of the answer says of its framing.
+    pub(crate) framing: Option<ResponseFacts>,
     complete: bool,
 }
 
@@ -176,6 +178,7 @@ impl Attempt {
             deaf: false,
             head_len: 0,
             status: None,
+            framing: None,
             complete: false,
         }
     }

@@ -65,6 +65,8 @@ pub struct Call {
     running: RunningSet,
     tried: [EndpointId; ATTEMPTS_MAX as usize],
     made: u8,
+    /// The attempt whose answer goes down.
+    answering: Option<u8>,
     /// Hedges made so far, and retries that a failure brought forward in the place of one.
     hedges: u8,
     /// When the next hedge is due; far away when there is none to come.
@@ -107,6 +109,7 @@ impl Call {
             running: RunningSet::default(),
             tried: [EndpointId { slot: 0, generation: 0 }; ATTEMPTS_MAX as usize],
             made: 0,
+            answering: None,
             hedges: 0,
             hedge_at: Instant::FAR_FUTURE,
             body_kept: true,
@@ -197,10 +200,11 @@ impl Call {
         self.made
     }
 
-    /// The endpoint that was tried last.
+    /// The endpoint that answered, or else the one that was tried last.
     #[must_use]
     pub fn last_endpoint(&self) -> Option<EndpointId> {
-        self.tried().last().copied()
+        let last = self.made.checked_sub(1)?;
+        self.tried().get(usize::from(self.answering.unwrap_or(last))).copied()
     }
 
     /// Whether it waits for a permit, so that [`crate::Service::poll_admitted`] may name it.

@@ -9,6 +9,7 @@
 
 mod access_log;
 mod exposition;
+mod hedges;
 pub mod json;
 mod logs;
 mod method;
@@ -20,6 +21,7 @@ mod wall;
 
 pub use access_log::{AccessLog, AccessWriter, Line, LineFormat, TRIES_MAX, Tried, Try, all_tries, tries};
 pub use exposition::{CONTENT_TYPE, EndpointFigures, Figures, NodeFigures, ProcessFigures, ServiceFigures, render};
+pub use hedges::{HedgeResult, hedge_results};
 pub use logs::{LogFormat, LogLevel, LogStartError, start_logs};
 pub use method::Method;
 pub use metrics::{AttemptResult, Histogram, Priority, Recorder, ShedReason, Snapshot};

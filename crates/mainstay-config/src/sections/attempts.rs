@@ -1,12 +1,15 @@
 //! `[service.NAME.retry]`, which a route may have too: whether and how a failed attempt is repeated.
 
 use mainstay_core::{Bytes, Duration, Ratio};
-use mainstay_policy::{BackoffKind, BackoffSettings, BudgetSettings, Jitter, RetryOn, RetrySettings};
+use mainstay_policy::{
+    BackoffKind, BackoffSettings, BudgetSettings, HEDGES_MAX, HedgeAfter, HedgeSettings, Jitter, Percentile, RetryOn,
+    RetrySettings,
+};
 
 use crate::item::word_fault;
 use crate::raw::Tree;
 use crate::section::Section;
-use crate::value::{Count, Fault, Read, Value};
+use crate::value::{Count, Fault, Read, Value, whole};
 
 pub(super) fn retry(s: &mut Section<'_>) -> RetrySettings {
     let default = RetrySettings::default();
@@ -17,7 +20,12 @@ pub(super) fn retry(s: &mut Section<'_>) -> RetrySettings {
     let buffer: Bytes = s.get("buffer", "64KiB");
     let backoff = s.table("backoff", backoff);
     let budget = s.on_unless_off("budget", budget);
-    s.later("hedge", "off");
+    let hedge = s.off_unless_given("hedge", hedge);
+    if let Some(entry) = s.given("hedge").filter(|_| hedge.is_some() && attempts.0 == 1) {
+        let fault =
+            Fault::new("no hedge is ever made: it counts as an attempt, and attempts = 1 is used up by the first");
+        s.sink.warning(Some(&entry.key_at), &s.path_of("hedge"), fault.help("write attempts = 2 or more"));
+    }
     RetrySettings {
         attempts: attempts.0,
         on: gather(on),
@@ -26,7 +34,7 @@ pub(super) fn retry(s: &mut Section<'_>) -> RetrySettings {
         buffer,
         backoff,
         budget,
-        hedge: default.hedge,
+        hedge,
     }
 }
 
@@ -52,6 +60,40 @@ fn budget(s: &mut Section<'_>) -> BudgetSettings {
     let per_second: u32 = s.get("per_second", "10");
     let cap: Count = s.get("cap", "100");
     BudgetSettings { share, per_second, cap: cap.0 }
+}
+
+fn hedge(s: &mut Section<'_>) -> HedgeSettings {
+    let after: After = s.get("after", "p95");
+    let max: Hedges = s.get("max", "1");
+    HedgeSettings { after: after.0, max: max.0 }
+}
+
+/// `retry.hedge.after`: a percentile or a length.
+struct After(HedgeAfter);
+
+impl Value for After {
+    fn read(node: &Tree) -> Read<Self> {
+        let text = node.text().unwrap_or_default();
+        if let Some((_, percentile)) = Percentile::ALL.iter().find(|(word, _)| *word == text) {
+            return Ok(Self(HedgeAfter::Percentile(*percentile)));
+        }
+        match text.parse::<Duration>() {
+            Ok(length) if !length.is_zero() => Ok(Self(HedgeAfter::Fixed(length))),
+            _ => {
+                let wanted = "a percentile (\"p50\", \"p90\", \"p95\", \"p99\") or a duration above 0, as in \"20ms\"";
+                Err(vec![Fault::wanted(wanted, node)])
+            }
+        }
+    }
+}
+
+/// `retry.hedge.max`.
+struct Hedges(u32);
+
+impl Value for Hedges {
+    fn read(node: &Tree) -> Read<Self> {
+        whole(node, 1, HEDGES_MAX).map(Self)
+    }
 }
 
 /// A word of `retry.on`.

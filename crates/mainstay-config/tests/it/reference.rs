@@ -40,6 +40,7 @@ redirect = { to = "https://{host}{path}" }
 endpoints = ["127.0.0.1:9101"]
 health = { http = "/health" }
 fallback = { respond = {} }
+retry = { hedge = {} }
 
 [service.named]
 discover = { dns = "shop.internal:80" }

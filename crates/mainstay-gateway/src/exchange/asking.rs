@@ -22,11 +22,12 @@ impl Exchange<'_> {
                 Poll::Pending => false,
             };
         }
-        let attempt = self.attempt.as_ref().filter(|attempt| !attempt.is_connecting());
-        if attempt.is_some() && self.parts.caller.machine.expects_continue() {
+        let is_connected = self.attempts.iter().any(|attempt| !attempt.is_connecting());
+        if is_connected && self.parts.caller.machine.expects_continue() {
             self.send_continue(cx);
         }
-        let sent = self.attempt.as_ref().map(Attempt::sent);
+        // What the slowest has not sent must not be dropped.
+        let sent = self.attempts.iter().map(Attempt::sent).min();
         let memory = (&self.parts.worker.buffers, &self.parts.worker.budget);
         match self.parts.caller.poll_body(cx, self.parts.body, sent, memory) {
             Poll::Pending => false,
@@ -52,8 +53,8 @@ impl Exchange<'_> {
     /// Tells the call whether a caller who is slow to send its body is what it waits for.
     pub(super) fn tell_awaiting(&mut self) {
         let body = &self.parts.body;
-        let attempt = self.attempt.as_ref().filter(|attempt| attempt.has_written());
-        let awaits = !body.is_complete() && attempt.is_some_and(|attempt| attempt.sent() == body.end());
+        let has_all = |attempt: &Attempt| attempt.has_written() && attempt.sent() == body.end();
+        let awaits = !body.is_complete() && self.attempts.iter().any(has_all);
         if awaits != self.awaits_body {
             self.awaits_body = awaits;
             self.input(Input::AwaitsBody(awaits));
@@ -100,10 +101,7 @@ impl Exchange<'_> {
                     _ => {}
                 }
             }
-            self.end_attempt(match self.attempt.as_ref().and_then(|attempt| attempt.status) {
-                Some(status) => AttemptResult::Interrupted(status),
-                None => AttemptResult::Cancelled,
-            });
+            self.end_all_attempts();
             let Some(outer) = self.outer.pop() else { return };
             let inner = std::mem::replace(&mut self.leg, outer);
             self.settle_leg(inner);

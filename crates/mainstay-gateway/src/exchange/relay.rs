@@ -14,15 +14,15 @@ use crate::forward::{
     write_response_fields,
 };
 use crate::message::Reset;
-use crate::upstream::{AnswerNews, Attempt};
+use crate::upstream::AnswerNews;
 
 impl Exchange<'_> {
     /// Writes what can be written of the request: its head, and the body as far as it has come, in one write where they
     /// fit.
-    pub(super) fn write_request(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn write_request(&mut self, cx: &mut Context<'_>, number: u8) {
         let buffers = &self.parts.worker.buffers;
-        let Some(attempt) = &mut self.attempt else { return };
-        let (address, number, deadline) = (attempt.address, attempt.order.attempt, attempt.order.deadline);
+        let Some(attempt) = self.attempts.get_mut(number) else { return };
+        let (address, deadline) = (attempt.address, attempt.order.deadline);
         if let Some((machine, out)) = attempt.unwritten_head(buffers) {
             let request = self.parts.caller.request();
             let head = OutgoingRequest {
@@ -50,7 +50,7 @@ impl Exchange<'_> {
             }
         }
         loop {
-            let Some(attempt) = &mut self.attempt else { return };
+            let Some(attempt) = self.attempts.get_mut(number) else { return };
             attempt.take_body(self.parts.body, &self.plan.route.request_fields, buffers);
             if !attempt.wants_to_write() {
                 return;
@@ -66,16 +66,17 @@ impl Exchange<'_> {
 
     /// The head of an answer came: the call decides what becomes of it.
     pub(super) fn head(&mut self, number: u8, framing: ResponseFacts) {
-        let Some(view) = self.attempt.as_ref().and_then(Attempt::answer_head) else { return };
-        let head = facts_of(view, unix_time);
-        self.framing = Some(framing);
+        let Some(attempt) = self.attempts.get_mut(number) else { return };
+        attempt.framing = Some(framing);
+        let Some(head) = attempt.answer_head().map(|view| facts_of(view, unix_time)) else { return };
         self.input(Input::Head { attempt: number, head });
     }
 
-    /// An interim answer goes on to a caller that understands it.
-    pub(super) fn interim(&mut self, cx: &mut Context<'_>, status: u16) {
-        let Some(attempt) = &mut self.attempt else { return };
-        if let Some(view) = attempt.answer_head().filter(|_| status != 100) {
+    /// An interim answer goes on to a caller that understands it, unless the answer may come from somebody else.
+    pub(super) fn interim(&mut self, cx: &mut Context<'_>, number: u8, status: u16) {
+        let is_alone = !self.attempts.are_several();
+        let Some(attempt) = self.attempts.get_mut(number) else { return };
+        if let Some(view) = attempt.answer_head().filter(|_| status != 100 && is_alone) {
             let (_, machine, out) = self.parts.caller.answer(&self.parts.worker.buffers);
             if machine.start_interim(status, out) {
                 write_interim_fields(view, out);
@@ -89,8 +90,9 @@ impl Exchange<'_> {
 
     /// Writes the head of the answer down: from here on there is no other answer.
     pub(super) fn forward(&mut self, number: u8, retries_used: bool) {
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.order.attempt == number) else { return };
-        let (Some(framing), Some(view)) = (self.framing, attempt.answer_head()) else { return };
+        let Some(attempt) = self.attempts.get_mut(number) else { return };
+        let (Some(framing), Some(view)) = (attempt.framing, attempt.answer_head()) else { return };
+        self.relayed = Some((number, framing));
         let length = length_of(framing);
         if !self.parts.caller.machine.request_complete() || self.parts.worker.is_draining() {
             // Nobody knows whether the rest of the request will come, so this connection is not promised to go on.
@@ -141,7 +143,8 @@ impl Exchange<'_> {
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
         let buffers = &self.parts.worker.buffers;
-        let Some(attempt) = &mut self.attempt else { return Poll::Ready(Piece::Broken) };
+        let relayed = self.relayed.and_then(|(number, _)| self.attempts.get_mut(number));
+        let Some(attempt) = relayed else { return Poll::Ready(Piece::Broken) };
         let (_, machine, out) = self.parts.caller.answer(buffers);
         let (sent, rules) = (&mut self.sent, &self.plan.route.response_fields);
         attempt.poll_answer(cx, buffers, |news| {
@@ -183,7 +186,7 @@ impl Exchange<'_> {
     fn answered(&mut self) {
         let status = self.status;
         self.answer = Answer::Written;
-        self.end_attempt(if status < 500 {
+        self.end_relayed(if status < 500 {
             AttemptResult::Success(status)
         } else {
             AttemptResult::Failed(Failure::Status(status))
@@ -193,7 +196,7 @@ impl Exchange<'_> {
     /// The instance broke its answer off, and the caller must not take what it has for the whole.
     fn broken(&mut self) {
         let status = self.status;
-        self.end_attempt(AttemptResult::Interrupted(status));
+        self.end_relayed(AttemptResult::Interrupted(status));
         self.input(Input::Finished { clean: false });
         while !self.outer.is_empty() {
             self.leave_fallback(true);
@@ -203,12 +206,18 @@ impl Exchange<'_> {
 
     /// Breaks the caller's connection off.
     pub(super) fn abort(&mut self) {
-        self.end_attempt(AttemptResult::Interrupted(self.status));
+        self.end_relayed(AttemptResult::Interrupted(self.status));
         self.answer = Answer::Aborted;
         // A body that ends with the connection would look whole; any other shows that a part is missing.
         let until_close = self.parts.caller.request().version() == Version::Http10
-            && self.framing.is_some_and(|framing| length_of(framing) == BodyLength::Unknown);
+            && self.relayed.is_some_and(|(_, framing)| length_of(framing) == BodyLength::Unknown);
         self.parts.caller.break_off(until_close);
+    }
+
+    fn end_relayed(&mut self, result: AttemptResult) {
+        if let Some((number, _)) = self.relayed {
+            self.end_attempt(number, result);
+        }
     }
 
     /// Nothing has passed for as long as may be: whose silence is it?

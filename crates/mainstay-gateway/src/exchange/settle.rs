@@ -8,7 +8,8 @@ use mainstay_core::{Instant, Origin};
 use mainstay_http1::RequestView;
 use mainstay_policy::{Decision, End, Entry, FallbackKind, Input};
 use mainstay_telemetry::{
-    EndpointKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries, tries as tries_of,
+    AttemptResult, EndpointKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
+    hedge_results, tries as tries_of,
 };
 
 use super::{Exchange, Leg};
@@ -54,7 +55,8 @@ impl Exchange<'_> {
                 Some(problem) => (problem.facts().reason, Some(Origin::Client)),
                 None => end_of(self.leg.call.record().entries()),
             };
-            let endpoint = match self.told.last() {
+            let answered = self.told.iter().rfind(|told| told.tried.result != AttemptResult::Cancelled);
+            let endpoint = match answered.or(self.told.last()) {
                 Some(told) => told.endpoint.clone(),
                 None => self.leg.call.last_endpoint().and_then(|last| self.leg.service.endpoint_text(last)),
             };
@@ -160,8 +162,10 @@ impl Exchange<'_> {
 
     fn count(&self, leg: &Leg, entries: &[Entry]) {
         let mut counters = self.parts.worker.counters.borrow_mut();
+        hedge_results(entries).for_each(|result| counters.hedge(leg.service.key, result));
         for entry in entries {
             match entry.what {
+                Decision::NoHedge { why } => counters.no_hedge(leg.service.key, why),
                 Decision::NoRetry { why } => counters.no_retry(leg.service.key, why),
                 Decision::Fallback { kind } => counters.fallback(leg.service.key, kind),
                 Decision::Ended(End::Refused(refusal)) => {

@@ -5,6 +5,7 @@
 mod attempts;
 mod bodies;
 mod connections;
+mod hedging;
 mod hostile;
 mod log;
 mod steering;

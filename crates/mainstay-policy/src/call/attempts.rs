@@ -156,6 +156,7 @@ impl Call {
         let outcome = if status < 500 { CallOutcome::Good } else { CallOutcome::Failed };
         self.settle(service, now, outcome);
         self.stage = Stage::Streaming { status };
+        self.answering = Some(running.attempt);
         self.output(Output::Forward { attempt: running.attempt, retries_used });
         self.outrun(service, now, running.attempt);
     }

@@ -14,6 +14,7 @@ pub use figures::{EndpointFigures, Figures, NodeFigures, ServiceFigures};
 pub use process::ProcessFigures;
 use text::{Kind, Labels, Text};
 
+use crate::hedges::HEDGES;
 use crate::metrics::{
     CAUSES, FAILURES, FALLBACKS, Histogram, NO_RETRY, OTHER_OUTCOME, PRIORITIES, REFUSALS, RESULTS, SHED,
     ServiceCounters,
@@ -36,6 +37,7 @@ pub fn render(names: &Names, snapshot: &Snapshot, figures: &Figures) -> String {
     figures.process.write(&mut text);
     attempts(&mut text, names, snapshot);
     retries(&mut text, names, snapshot);
+    hedges(&mut text, names, snapshot);
     budgets(&mut text, figures);
     states(&mut text, figures);
     limping(&mut text, figures);
@@ -149,6 +151,23 @@ fn retries(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
     text.family(NOT_MADE, Kind::Counter, "Failed attempts that no other followed, by the reason.");
     for (service, row) in each_service(names, snapshot) {
         for (reason, count) in counted(&NO_RETRY, &row.not_retried) {
+            text.sample(NOT_MADE, &[("service", &service), ("reason", reason)], count);
+        }
+    }
+}
+
+fn hedges(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
+    const MADE: &str = "mainstay_hedges_total";
+    text.family(MADE, Kind::Counter, "Attempts beside others that were slow, by what became of them.");
+    for (service, row) in each_service(names, snapshot) {
+        for (result, count) in counted(&HEDGES, &row.hedges) {
+            text.sample(MADE, &[("service", &service), ("result", result)], count);
+        }
+    }
+    const NOT_MADE: &str = "mainstay_hedges_denied_total";
+    text.family(NOT_MADE, Kind::Counter, "Hedges that were due and not made, by the reason.");
+    for (service, row) in each_service(names, snapshot) {
+        for (reason, count) in counted(&NO_RETRY, &row.not_hedged) {
             text.sample(NOT_MADE, &[("service", &service), ("reason", reason)], count);
         }
     }

@@ -3,7 +3,7 @@ use mainstay_core::Failure;
 use mainstay_policy::{Cause, FallbackKind, NoRetry, Refusal};
 
 use super::*;
-use crate::{AttemptResult, Method, Priority, RecordRing, Recorder};
+use crate::{AttemptResult, HedgeResult, Method, Priority, RecordRing, Recorder};
 
 /// Two endpoints, one of which refuses; a queue that was full; one route.
 fn example() -> (Names, Snapshot, Figures) {
@@ -17,6 +17,8 @@ fn example() -> (Names, Snapshot, Figures) {
     recorder.attempt(two, Method::Get, AttemptResult::Success(200), Duration::from_millis(10));
     recorder.retry(shop, Failure::Refused);
     recorder.no_retry(shop, NoRetry::Budget);
+    recorder.hedge(shop, HedgeResult::Won);
+    recorder.no_hedge(shop, NoRetry::NoPermit);
     recorder.ejection(one, Cause::Check(Failure::Refused.into()));
     recorder.refused(shop, Priority::Normal, Refusal::QueueFull);
     recorder.rate_limited(names.limit("per-caller"));
@@ -75,6 +77,8 @@ fn what_happened_reads_so() {
         mainstay_attempts_total{service="shop",endpoint="[::1]:9102",result="success"} 1
         mainstay_retries_total{service="shop",reason="refused"} 1
         mainstay_retries_denied_total{service="shop",reason="budget"} 1
+        mainstay_hedges_total{service="shop",result="won"} 1
+        mainstay_hedges_denied_total{service="shop",reason="no_permit"} 1
         mainstay_retry_budget_tokens{service="shop"} 99.5
         mainstay_breaker_state{service="shop",state="closed"} 1
         mainstay_breaker_state{service="shop",state="open"} 0

@@ -17,6 +17,7 @@ pub use words::{AttemptResult, Priority, ShedReason};
 pub(crate) use words::{CAUSES, FAILURES, FALLBACKS, NO_RETRY, PRIORITIES, REFUSALS, RESULTS, SHED};
 use words::{cause_index, failure_index, fallback_index, no_retry_index, refusal_index};
 
+use crate::hedges::{HEDGES, HedgeResult};
 use crate::{EndpointKey, LimitKey, ListenerKey, Method, RecordRing, RouteKey, ServiceKey};
 
 /// The counters of one worker.
@@ -50,6 +51,8 @@ pub(crate) struct RingFigures {
 pub(crate) struct ServiceCounters {
     pub(crate) retries: [u64; FAILURES.len()],
     pub(crate) not_retried: [u64; NO_RETRY.len()],
+    pub(crate) hedges: [u64; HEDGES.len()],
+    pub(crate) not_hedged: [u64; NO_RETRY.len()],
     pub(crate) refused: [u64; REFUSALS.len()],
     pub(crate) shed: [[u64; SHED.len()]; PRIORITIES.len()],
     pub(crate) fallbacks: [u64; FALLBACKS.len()],
@@ -91,6 +94,16 @@ impl Recorder {
     /// An attempt failed and no other followed.
     pub fn no_retry(&mut self, service: ServiceKey, why: NoRetry) {
         self.service(service).not_retried[no_retry_index(why)] += 1;
+    }
+
+    /// A hedge was made, and this became of it.
+    pub fn hedge(&mut self, service: ServiceKey, result: HedgeResult) {
+        self.service(service).hedges[result as usize] += 1;
+    }
+
+    /// A hedge was due and was not made.
+    pub fn no_hedge(&mut self, service: ServiceKey, why: NoRetry) {
+        self.service(service).not_hedged[no_retry_index(why)] += 1;
     }
 
     /// A call got no answer of an instance. Where that is shedding, it counts as shed too.
@@ -181,6 +194,8 @@ impl ServiceCounters {
     fn merge(&mut self, other: &Self) {
         add(&mut self.retries, &other.retries);
         add(&mut self.not_retried, &other.not_retried);
+        add(&mut self.hedges, &other.hedges);
+        add(&mut self.not_hedged, &other.not_hedged);
         add(&mut self.refused, &other.refused);
         for (mine, theirs) in self.shed.iter_mut().zip(&other.shed) {
             add(mine, theirs);

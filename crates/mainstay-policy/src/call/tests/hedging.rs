@@ -103,6 +103,12 @@ fn who_is_outrun_has_not_failed_but_is_learned_to_be_slow() {
 }
 
 #[test]
+fn the_endpoint_of_a_call_is_the_one_that_answered() {
+    let stage = play(2, &hedging(), "+0ms GET a\n+20ms wait\n+1ms head a 0 200");
+    assert_eq!(stage.calls[&1].last_endpoint().map(|endpoint| endpoint.slot), Some(0));
+}
+
+#[test]
 fn an_endpoint_that_is_only_ever_outrun_looks_slower_each_time() {
     let mut stage = Stage::new(2, &hedging());
     for call in ['a', 'b', 'c'] {
