@@ -166,7 +166,7 @@ pub struct Listener {
     pub name: String,
     /// Where it listens, unique unless the port is 0, which lets the system choose.
     pub address: SocketAddr,
-    /// From whom forwarded addresses and deadlines are believed. Default nobody.
+    /// From whom forwarded addresses, deadlines and tiers are believed. Default nobody.
     pub trusted_proxies: Vec<Cidr>,
     /// Where it begins in the file.
     pub line: Option<u32>,
@@ -310,10 +310,21 @@ pub struct RateLimit {
     pub name: String,
     /// What calls are counted by: at least one part, [`KeyPart::Global`] only alone.
     pub key: Vec<KeyPart>,
+    /// Which callers have a rate of their own. Default none.
+    pub tiers: Option<Tiers>,
     /// How many.
     pub policy: RateLimitSettings,
     /// Where it begins in the file.
     pub line: Option<u32>,
+}
+
+/// Which callers have a rate of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tiers {
+    /// The field in which a trusted proxy names the caller's tier, in lower case.
+    pub header: String,
+    /// Their names, in the order of the policy's; at least one.
+    pub names: Vec<String>,
 }
 
 /// A part of what calls are counted by.
@@ -325,6 +336,10 @@ pub enum KeyPart {
     Header(String),
     /// The path.
     Path,
+    /// A query parameter.
+    Query(String),
+    /// A cookie.
+    Cookie(String),
     /// Nothing: all calls together.
     Global,
 }

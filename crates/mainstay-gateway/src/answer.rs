@@ -10,14 +10,14 @@
 
 mod problem;
 
-use mainstay_config::{FixedAnswer, RateLimit};
+use mainstay_config::FixedAnswer;
 use mainstay_core::Duration;
 use mainstay_http1::{BodyLength, Known, Misuse, ServerConnection, field, field_u64, reason};
-use mainstay_policy::{LimitVerdict, RefuseOrder};
+use mainstay_policy::RefuseOrder;
 
 pub(crate) use problem::{Problem, ProblemFacts};
 
-use crate::forward::FieldRules;
+use crate::forward::{FieldRules, RateLimitTold, retry_after};
 
 /// What every answer of our own carries.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,8 @@ pub(crate) struct ProblemAnswer<'a> {
     pub(crate) retry_after: Option<Duration>,
     /// Attempts that were made before.
     pub(crate) attempts: u8,
-    /// The limit that refused, with its verdict.
-    pub(crate) limit: Option<(&'a RateLimit, LimitVerdict)>,
+    /// The limit that refused.
+    pub(crate) limit: Option<RateLimitTold<'a>>,
 }
 
 impl<'a> ProblemAnswer<'a> {
@@ -52,7 +52,7 @@ impl<'a> ProblemAnswer<'a> {
 
     /// What a call ended with; `limit` is the one that refused, where one did.
     #[must_use]
-    pub(crate) const fn of(order: &RefuseOrder, limit: Option<(&'a RateLimit, LimitVerdict)>) -> Self {
+    pub(crate) const fn of(order: &RefuseOrder, limit: Option<RateLimitTold<'a>>) -> Self {
         Self {
             problem: Problem::Refused(order.refusal),
             retry_after: order.retry_after,
@@ -79,10 +79,10 @@ impl<'a> ProblemAnswer<'a> {
         out.extend_from_slice(b"content-type: application/problem+json\r\ncache-control: no-store\r\n");
         self.proxy_status(&facts, out);
         if let Some(wait) = self.retry_after {
-            field_u64(out, b"retry-after", wait.as_secs_ceil().max(1));
+            field_u64(out, b"retry-after", retry_after(wait));
         }
-        if let Some((limit, verdict)) = &self.limit {
-            rate_limit_fields(limit, verdict, out);
+        if let Some(limit) = &self.limit {
+            limit.write(context.rules, out);
         }
         if self.attempts > 0 {
             out.extend_from_slice(b"x-mainstay-retries: used\r\n");
@@ -185,24 +185,6 @@ fn finish(
     machine.end_head(out)?;
     machine.data(body, out)?;
     machine.finish([], out)
-}
-
-/// The limit and what is left of it (RateLimit header fields for HTTP, draft 11): quota and window, remaining and
-/// seconds until it is whole again.
-fn rate_limit_fields(limit: &RateLimit, verdict: &LimitVerdict, out: &mut Vec<u8>) {
-    let rate = limit.policy.rate;
-    for (field, first, quota, second, seconds) in [
-        (&b"ratelimit-policy: \""[..], &b"\";q="[..], rate.count(), &b";w="[..], rate.per().as_secs_ceil()),
-        (b"ratelimit: \"", b"\";r=", verdict.remaining, b";t=", verdict.retry_after.as_secs_ceil()),
-    ] {
-        out.extend_from_slice(field);
-        out.extend(limit.name.bytes().filter(|byte| (byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\')));
-        out.extend_from_slice(first);
-        mainstay_http1::decimal(out, quota);
-        out.extend_from_slice(second);
-        mainstay_http1::decimal(out, seconds);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 fn json_string(text: &[u8], out: &mut Vec<u8>) {

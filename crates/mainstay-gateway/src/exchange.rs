@@ -24,16 +24,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use mainstay_config::RateLimitId;
 use mainstay_core::{CallId, Duration, Failure, Instant};
 use mainstay_http1::ResponseFacts;
-use mainstay_policy::{Call, Facts, Input, LimitVerdict, Output, RefuseOrder, RetrySettings};
+use mainstay_policy::{Call, Facts, Input, LimitId, LimitVerdict, Output, RefuseOrder, RetrySettings};
+use mainstay_telemetry::LimitKey;
 
 use crate::answer::Problem;
 use crate::caller::CallerSide;
 use crate::clock::Clock;
-use crate::forward::Peer;
-use crate::limits::Asking;
+use crate::forward::{Peer, RateLimitTold};
+use crate::limits::{Asking, Hearing};
 use crate::message::Body;
 use crate::plan::{Plan, Scratch, hash_for};
 use crate::timer::Timer;
@@ -97,7 +97,8 @@ pub(crate) struct Exchange<'a> {
     now: Instant,
     /// When a byte last passed.
     moved: Instant,
-    limit: Option<(RateLimitId, LimitVerdict)>,
+    /// What the rate limits said.
+    hearing: Hearing,
     /// The status that went down.
     status: u16,
     /// Bytes of the answer's body.
@@ -134,7 +135,7 @@ impl<'a> Exchange<'a> {
             answer: Answer::Nothing,
             now,
             moved: now,
-            limit: None,
+            hearing: Hearing::default(),
             status: 0,
             sent: 0,
             stale: false,
@@ -236,15 +237,23 @@ impl<'a> Exchange<'a> {
             request: self.parts.caller.request(),
             path: &self.parts.scratch.canonical,
             client: self.plan.asker.client,
+            trusted: self.parts.peer.trusted,
+            deadline: self.plan.facts.deadline,
         };
-        let limits = &self.parts.local.shared.rate_limits;
-        self.limit = limits.ask(self.now, &self.plan.route.rate_limits, &asking);
-        let verdict = self.limit.map_or(
-            // A route whose limits are all gone has none.
-            LimitVerdict { admitted: true, limit: 0, remaining: 0, reset: Duration::ZERO, retry_after: Duration::ZERO },
-            |(_, verdict)| verdict,
-        );
-        self.input(Input::Limits(verdict));
+        let shared = &self.parts.local.shared;
+        let said = shared.rate_limits.ask(self.now, &self.plan.route.rate_limits, &asking, &mut self.hearing);
+        // A route whose limits are all gone has none.
+        let (limit, verdict) = said.map_or((LimitId::NONE, LimitVerdict::FREE), |said| {
+            (shared.limit_keys.get(said.id.0).map_or(LimitId::NONE, LimitKey::id), said.verdict)
+        });
+        self.input(Input::Limits { limit, verdict });
+    }
+
+    /// The limit that refused the call, or is nearest to it.
+    fn limit_told(&self) -> Option<RateLimitTold<'a>> {
+        let said = self.hearing.strictest()?;
+        let name = &self.parts.local.shared.rate_limits.get(said.id)?.name;
+        Some(RateLimitTold { name, verdict: said.verdict, since: self.now.since(said.at) })
     }
 
     fn refuse(&mut self, order: &RefuseOrder) {

@@ -13,6 +13,7 @@
 mod caller;
 mod date;
 mod fields;
+mod rate_limit;
 mod request;
 mod response;
 mod target;
@@ -24,6 +25,7 @@ pub(crate) mod tests;
 pub(crate) use caller::{Peer, caller_timeout, decimal, request_id};
 pub(crate) use date::{HttpDate, parse_date};
 pub(crate) use fields::FieldRules;
+pub(crate) use rate_limit::{RateLimitTold, retry_after};
 pub(crate) use request::{RequestContext, host_value, write_request_fields};
 pub(crate) use response::{ResponseContext, write_interim_fields, write_response_fields};
 #[cfg(test)]

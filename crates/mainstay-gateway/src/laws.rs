@@ -138,6 +138,7 @@ fn downstream(bytes: &[u8], chunked: bool) {
         rules: &rules,
         request_id: b"id",
         date: b"Sun, 06 Nov 1994 08:49:37 GMT",
+        limit: None,
         retries_used: chunked,
         chunked,
     };

@@ -1,27 +1,30 @@
 //! The node's rate limits: exact over all workers.
 //!
-//! In: a request, and the limits that its route names. Out: the strictest verdict, and whose it is. A limit must be
-//! exact, so its counts are shared; they are spread over shards by the key, each under a lock that is held for one look
-//! into a table, some tens of nanoseconds. That is the one lock on a request's path, and only on the path of routes that
-//! ask for it.
+//! In: a request, and the limits that its route names. Out: for how long it has to wait or why it may not go, and whose
+//! word that is. A limit must be exact, so its counts are shared; they are spread over shards by the key, each under a
+//! lock that is held for one look into a table, some tens of nanoseconds. That is the one lock on a request's path, and
+//! only on the path of routes that ask for it; an adaptive limit has a second one.
 //!
 //! - Keys are hashed with a secret of this process, so nobody can choose keys that meet in one slot.
 //! - An IPv6 client counts by its /64: that is what one customer is given, and single addresses in it cost nothing.
-//! - Callers that lack what a key is made of share one key.
-//! - A limit is recognised by its name in the next configuration, and what each key has used stays.
-//! - What several limits must all admit is asked in the route's order up to the first refusal; those before it have
-//!   counted the call.
+//! - Callers that lack what a key is made of share one key: to leave a field away gains nobody a limit of their own.
+//! - A tier is believed from a trusted proxy only, and each tier of a key is counted apart.
+//! - A limit is recognised by its name, key and algorithm in the next configuration, and what each key has used stays.
+//! - Limits stand one behind another in the route's order: a call that has to wait for one asks the next when its wait is
+//!   over, and those before a refusal have counted the call.
+//! - A place that a call waits for belongs to it until it goes, leaves or vanishes ([`Place`]).
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mainstay_config::{Config, KeyPart, RateLimit, RateLimitId};
-use mainstay_core::Instant;
+use mainstay_config::{Config, KeyPart, RateLimit, RateLimitId, Tiers};
+use mainstay_core::{Duration, Instant};
 use mainstay_http1::RequestView;
-use mainstay_policy::{KeyedLimiter, LimitVerdict, RateLimitSettings};
+use mainstay_policy::{KeyedLimiter, LimitQuery, LimitVerdict, OnExceeded, RateLimitSettings, Throttle, Ticket};
 
-use crate::route::header;
+use crate::route::{cookies, header, parameters};
 
 /// Shards of a limit with many keys: enough that two workers seldom meet.
 const SHARDS: u32 = 16;
@@ -41,6 +44,9 @@ struct NodeLimit {
 struct Counts {
     secret: RandomState,
     shards: Vec<Mutex<KeyedLimiter>>,
+    throttle: Mutex<Throttle>,
+    /// Calls that wait for their places.
+    waiting: AtomicU32,
 }
 
 /// What a key is made of.
@@ -52,6 +58,57 @@ pub(crate) struct Asking<'a> {
     pub(crate) path: &'a [u8],
     /// The client's address.
     pub(crate) client: IpAddr,
+    /// It comes from a trusted proxy, whose word about tiers counts.
+    pub(crate) trusted: bool,
+    /// When it must have an answer.
+    pub(crate) deadline: Instant,
+}
+
+/// What the limits have said to one call so far.
+#[derive(Debug, Default)]
+pub(crate) struct Hearing {
+    /// How many of the route's were asked.
+    asked: usize,
+    strictest: Option<Said>,
+    place: Option<Place>,
+}
+
+/// The word of one limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said {
+    pub(crate) id: RateLimitId,
+    pub(crate) verdict: LimitVerdict,
+    pub(crate) at: Instant,
+}
+
+/// The place that is reserved for a call that waits. Dropped before the wait is over, it is given back as far as nobody
+/// stands behind it.
+#[derive(Debug)]
+struct Place {
+    counts: Arc<Counts>,
+    ticket: Ticket,
+    shard: usize,
+    taken: bool,
+}
+
+impl Hearing {
+    /// The refusal, or the limit that is nearest to one.
+    pub(crate) fn strictest(&self) -> Option<Said> {
+        self.strictest
+    }
+
+    /// The call goes no further: nobody keeps a place for it.
+    pub(crate) fn leave(&mut self) {
+        self.place = None;
+    }
+
+    fn hear(&mut self, said: Said) {
+        let said = Said { verdict: LimitVerdict { wait: Duration::ZERO, ..said.verdict }, ..said };
+        match &mut self.strictest {
+            Some(kept) if kept.verdict.stricter(said.verdict) == kept.verdict => {}
+            strictest => *strictest = Some(said),
+        }
+    }
 }
 
 impl Limits {
@@ -64,39 +121,49 @@ impl Limits {
 
     fn of(limits: &[RateLimit], previous: &Self, now: Instant) -> Self {
         let compile = |limit: &RateLimit| {
-            let counts = match previous.0.iter().find(|old| old.limit.name == limit.name && old.limit.key == limit.key)
-            {
+            let counts = match previous.0.iter().find(|old| counts_the_same(&old.limit, limit)) {
                 Some(old) => {
-                    old.counts.configure(now, &limit.policy);
+                    old.counts.configure(&limit.policy);
                     Arc::clone(&old.counts)
                 }
-                None => Arc::new(Counts::new(limit)),
+                None => Arc::new(Counts::new(limit, now)),
             };
             NodeLimit { limit: limit.clone(), counts }
         };
         Self(limits.iter().map(compile).collect())
     }
 
-    /// Asks all of `limits` for leave: the strictest verdict and the limit that gave it; `None` when there is none.
+    /// Asks those of `limits` that were not asked yet for leave, up to the first that refuses the call or makes it wait;
+    /// `None` when there is none.
     pub(crate) fn ask(
         &self,
         now: Instant,
         limits: &[RateLimitId],
         asking: &Asking<'_>,
-    ) -> Option<(RateLimitId, LimitVerdict)> {
-        let mut strictest: Option<(RateLimitId, LimitVerdict)> = None;
-        for id in limits {
+        hearing: &mut Hearing,
+    ) -> Option<Said> {
+        if let Some(place) = hearing.place.take() {
+            place.take();
+        }
+        while let Some(id) = limits.get(hearing.asked) {
+            hearing.asked += 1;
             let Some(limit) = self.0.get(id.0) else { continue };
-            let verdict = limit.counts.admit(now, &limit.limit.key, asking);
-            strictest = match strictest {
-                Some((first, kept)) if kept.stricter(verdict) == kept => Some((first, kept)),
-                _ => Some((*id, verdict)),
-            };
-            if !verdict.admitted {
-                break;
+            let (verdict, place) = limit.ask(now, asking);
+            let said = Said { id: *id, verdict, at: now };
+            hearing.hear(said);
+            if !verdict.admitted || !verdict.wait.is_zero() {
+                hearing.place = place;
+                return Some(said);
             }
         }
-        strictest
+        hearing.strictest
+    }
+
+    /// Tells the limits that let a call through how it ended, as far as they want to know.
+    pub(crate) fn tell(&self, now: Instant, limits: &[RateLimitId], went_well: bool) {
+        for limit in limits.iter().filter_map(|id| self.0.get(id.0)).filter(|limit| limit.limit.policy.adaptive) {
+            limit.counts.throttle().record(now, went_well);
+        }
     }
 
     /// What the configuration says of a limit.
@@ -106,45 +173,125 @@ impl Limits {
     }
 }
 
+/// Whether the counts of `old` are those of `new`.
+fn counts_the_same(old: &RateLimit, new: &RateLimit) -> bool {
+    old.name == new.name && old.key == new.key && old.policy.algorithm == new.policy.algorithm
+}
+
+impl NodeLimit {
+    fn ask(&self, now: Instant, asking: &Asking<'_>) -> (LimitVerdict, Option<Place>) {
+        let tier = self.limit.tiers.as_ref().and_then(|tiers| tier_of(tiers, asking));
+        let key = self.counts.key(&self.limit.key, asking, tier.map(|(_, name)| name));
+        let patience = asking.deadline.since(now).as_nanos().saturating_sub(1);
+        let query = LimitQuery {
+            key,
+            tier: tier.map_or(0, |(at, _)| at + 1),
+            patience: Duration::from_nanos(patience),
+            percent: if self.limit.policy.adaptive { self.counts.throttle().percent(now) } else { 100 },
+        };
+        // The table in a shard goes by the high bits, so the shard goes by the low ones.
+        let shard = key as usize % self.counts.shards.len();
+        let (verdict, ticket) = self.counts.shard(shard).admit(now, &query);
+        if verdict.wait.is_zero() {
+            return (verdict, None);
+        }
+        match (self.counts.wait(ticket, shard), self.limit.policy.on_exceeded) {
+            (place, OnExceeded::Queue { calls, .. }) if place.is_one_of(calls) => (verdict, Some(place)),
+            _ => (verdict.refused(), None),
+        }
+    }
+}
+
 impl Counts {
-    fn new(limit: &RateLimit) -> Self {
+    fn new(limit: &RateLimit, now: Instant) -> Self {
         let shards = if limit.key.contains(&KeyPart::Global) { 1 } else { SHARDS };
         let settings = share(&limit.policy, shards);
         let shards = (0..shards).map(|_| Mutex::new(KeyedLimiter::new(&settings))).collect();
-        Self { secret: RandomState::new(), shards }
-    }
-
-    fn configure(&self, now: Instant, policy: &RateLimitSettings) {
-        let settings = share(policy, self.shards.len() as u32);
-        for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).configure(now, &settings);
+        Self {
+            secret: RandomState::new(),
+            shards,
+            throttle: Mutex::new(Throttle::new(now)),
+            waiting: AtomicU32::new(0),
         }
     }
 
-    fn admit(&self, now: Instant, parts: &[KeyPart], asking: &Asking<'_>) -> LimitVerdict {
-        let key = self.key(parts, asking);
-        // The table in a shard goes by the high bits, so the shard goes by the low ones.
-        let shard = &self.shards[key as usize % self.shards.len()];
-        shard.lock().unwrap_or_else(PoisonError::into_inner).admit(now, key)
+    fn configure(&self, policy: &RateLimitSettings) {
+        let settings = share(policy, self.shards.len() as u32);
+        for shard in 0..self.shards.len() {
+            self.shard(shard).configure(&settings);
+        }
     }
 
-    fn key(&self, parts: &[KeyPart], asking: &Asking<'_>) -> u64 {
+    fn shard(&self, shard: usize) -> MutexGuard<'_, KeyedLimiter> {
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(self: &Arc<Self>, ticket: Ticket, shard: usize) -> Place {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Place { counts: Arc::clone(self), ticket, shard, taken: false }
+    }
+
+    fn key(&self, parts: &[KeyPart], asking: &Asking<'_>, tier: Option<&str>) -> u64 {
         let mut hasher = self.secret.build_hasher();
+        let request = asking.request;
         for part in parts {
             match part {
                 KeyPart::Global => {}
                 KeyPart::ClientIp => hasher.write_u64(network(asking.client)),
                 KeyPart::Path => write_part(asking.path, &mut hasher),
-                KeyPart::Header(name) => write_part(header(asking.request, name), &mut hasher),
+                KeyPart::Header(name) => write_part(header(request, name), &mut hasher),
+                KeyPart::Query(name) => {
+                    write_part(&parameters(request, name.as_bytes()).next().unwrap_or_default(), &mut hasher);
+                }
+                KeyPart::Cookie(name) => {
+                    write_part(cookies(request, name.as_bytes()).next().unwrap_or_default(), &mut hasher);
+                }
             }
+        }
+        if let Some(tier) = tier {
+            write_part(tier.as_bytes(), &mut hasher);
         }
         hasher.finish()
     }
 }
 
+impl Place {
+    /// Whether no more than `calls` wait, this one among them.
+    fn is_one_of(&self, calls: u32) -> bool {
+        self.counts.waiting.load(Ordering::Relaxed) <= calls
+    }
+
+    /// The wait is over, and the call goes on.
+    fn take(mut self) {
+        self.taken = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+        if !self.taken {
+            self.counts.shard(self.shard).give_back(&self.ticket);
+        }
+    }
+}
+
+/// The caller's tier and its position, where a trusted proxy names one that there is.
+fn tier_of<'t>(tiers: &'t Tiers, asking: &Asking<'_>) -> Option<(usize, &'t str)> {
+    if !asking.trusted {
+        return None;
+    }
+    let named = header(asking.request, &tiers.header);
+    tiers.names.iter().enumerate().find(|(_, name)| name.as_bytes() == named).map(|(at, name)| (at, name.as_str()))
+}
+
 /// The keys of a limit are shared out among its shards.
 fn share(policy: &RateLimitSettings, shards: u32) -> RateLimitSettings {
-    RateLimitSettings { max_keys: policy.max_keys.div_ceil(shards).max(1), ..*policy }
+    RateLimitSettings { max_keys: policy.max_keys.div_ceil(shards).max(1), ..policy.clone() }
 }
 
 /// The length goes first, so that two parts cannot run into each other.

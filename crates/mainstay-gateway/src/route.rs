@@ -30,7 +30,8 @@ pub(crate) use hash::stable_hash;
 pub(crate) use path::{BadPath, normalise};
 
 use crate::forward::{FieldRules, PathChange, RedirectRule, escaped};
-use condition::{Conditions, cookies, parameters};
+use condition::Conditions;
+pub(crate) use condition::{cookies, parameters};
 use index::{HostRule, Index, PathPlace};
 
 /// All routes of a configuration.

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Ratio, Seed};
 use mainstay_policy::{
     AnswerFacts, AttemptReason, Balance, BreakerOrder, BudgetSettings, Call, CheckFailure, CheckResult, EndpointSpec,
-    Facts, HealthSettings, Input, LimitVerdict, Order, Output, PermitPool, Probe, Record, Service, ServiceSettings,
+    Facts, HealthSettings, Input, LimitId, LimitVerdict, Order, Output, PermitPool, Probe, Record, Service,
+    ServiceSettings,
 };
 
 use crate::bytes::Choices;
@@ -182,13 +183,14 @@ impl Play<'_> {
             }
             8 | 9 => Input::Finished { clean: choices.one_in(2) },
             10 => Input::FallbackEnded { answered: choices.one_in(2) },
-            11 | 12 => Input::Limits(LimitVerdict {
-                admitted: !choices.one_in(4),
-                limit: 1,
-                remaining: 0,
-                reset: Duration::ZERO,
-                retry_after: Duration::from_secs(1),
-            }),
+            11 | 12 => Input::Limits {
+                limit: LimitId(1),
+                verdict: LimitVerdict {
+                    admitted: !choices.one_in(4),
+                    wait: Duration::from_millis(choices.pick(&[0, 0, 0, 5, 2_000])),
+                    ..LimitVerdict::FREE
+                },
+            },
             13 => Input::CallerLeft,
             _ => {
                 let status = choices.pick(&[200, 200, 404, 429, 500, 503]);

@@ -2,7 +2,7 @@
 //!
 //! The order is the same for everybody and is the order of this file; the part in brackets stands in `call/attempts.rs`:
 //!
-//! deadline → rate limit → service breaker → bulkhead queue → [ choose an endpoint → attempt → classify → retry or hedge,
+//! deadline → rate limits → service breaker → bulkhead queue → [ choose an endpoint → attempt → classify → retry or hedge,
 //! if the budget allows ] → fallback → settle.
 //!
 //! - A permit of the bulkhead belongs to an attempt and is free during a backoff. A retry never queues: one that finds
@@ -27,7 +27,8 @@ use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Origin, ear
 use crate::service::{Held, LostAndFound};
 use crate::{
     Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, HedgeAfter,
-    HedgeSettings, LimitVerdict, NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Sample, Service, pause,
+    HedgeSettings, LimitId, LimitVerdict, NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Sample, Service,
+    pause,
 };
 
 mod attempts;
@@ -83,10 +84,21 @@ pub struct Call {
 enum Stage {
     Arriving,
     AskingLimits,
-    Queued { until: Instant },
+    /// Over a limit, and its place is reserved.
+    Delayed {
+        until: Instant,
+    },
+    Queued {
+        until: Instant,
+    },
     Attempting,
-    Pausing { until: Instant, why: AttemptReason },
-    Streaming { status: u16 },
+    Pausing {
+        until: Instant,
+        why: AttemptReason,
+    },
+    Streaming {
+        status: u16,
+    },
     Delegated,
     Ended,
 }
@@ -131,7 +143,7 @@ impl Call {
         service.recover_lost(now);
         match input {
             Input::Begin => self.begin(service, now),
-            Input::Limits(verdict) => self.limits(service, now, verdict),
+            Input::Limits { limit, verdict } => self.limits(service, now, limit, verdict),
             Input::Admitted { granted } => self.admitted(service, now, granted),
             Input::Waits { attempt } => self.waits(attempt),
             Input::Unable { attempt } => self.unable(service, now, attempt, false),
@@ -154,6 +166,7 @@ impl Call {
         let Some(due) = self.poll_timeout().filter(|deadline| deadline.at <= now) else { return };
         match (self.stage, due.why) {
             (Stage::Pausing { why, .. }, _) => self.retry(service, now, why),
+            (Stage::Delayed { .. }, _) => self.ask_limits(),
             (Stage::Queued { .. }, _) => {
                 service.bulkhead.leave(self.id);
                 self.left_queue(service, now, due.why);
@@ -176,6 +189,7 @@ impl Call {
         let call = Deadline::new(self.facts.deadline, Timer::Call);
         let earlier = |at, why| if at < call.at { Deadline::new(at, why) } else { call };
         match self.stage {
+            Stage::Delayed { until } => Some(earlier(until, Timer::Limit)),
             Stage::Queued { until } => Some(earlier(until, Timer::Queue)),
             Stage::Pausing { until, .. } => Some(earlier(until, Timer::Backoff)),
             Stage::Attempting => {
@@ -213,6 +227,12 @@ impl Call {
         matches!(self.stage, Stage::Queued { .. })
     }
 
+    /// Whether it waits for the place that a rate limit has reserved for it.
+    #[must_use]
+    pub fn is_delayed(&self) -> bool {
+        matches!(self.stage, Stage::Delayed { .. })
+    }
+
     /// Whether nothing more will come of it.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -232,40 +252,52 @@ impl Call {
     }
 }
 
-/// Before the attempts: deadline, rate limit, breaker, bulkhead.
+/// Before the attempts: deadline, rate limits, breaker, bulkhead.
 impl Call {
     fn begin(&mut self, service: &mut Service, now: Instant) {
         if self.stage != Stage::Arriving || self.lost.is_some() {
             return;
         }
-        self.began = now;
         self.allowed = self.facts.deadline.since(now);
         self.record.begin(now);
         self.lost = Some(service.lost_and_found());
         if now >= self.facts.deadline {
             self.refuse(now, Refusal::DeadlinePassed, None);
         } else if self.facts.limited {
-            self.stage = Stage::AskingLimits;
-            self.output(Output::AskLimits);
+            self.ask_limits();
         } else {
             self.enter_breaker(service, now);
         }
     }
 
-    fn limits(&mut self, service: &mut Service, now: Instant, verdict: LimitVerdict) {
+    /// Asks those that were not asked yet: limits stand one behind another, and who waited for one then asks the next.
+    fn ask_limits(&mut self) {
+        self.stage = Stage::AskingLimits;
+        self.output(Output::AskLimits);
+    }
+
+    fn limits(&mut self, service: &mut Service, now: Instant, limit: LimitId, verdict: LimitVerdict) {
         if self.stage != Stage::AskingLimits {
             return;
         }
-        if verdict.admitted {
-            self.record.push(now, Decision::WithinLimit);
+        let LimitVerdict { wait, remaining, percent, .. } = verdict;
+        let until = now + wait;
+        if !verdict.admitted || (!wait.is_zero() && until >= self.facts.deadline) {
+            let retry_after = verdict.refused().retry_after;
+            self.record.push(now, Decision::OverLimit { limit, retry_after, percent });
+            self.refuse(now, Refusal::RateLimited, Some(retry_after));
+        } else if wait.is_zero() {
+            self.record.push(now, Decision::WithinLimit { limit, remaining });
             self.enter_breaker(service, now);
         } else {
-            self.record.push(now, Decision::OverLimit { retry_after: verdict.retry_after });
-            self.refuse(now, Refusal::RateLimited, Some(verdict.retry_after));
+            self.record.push(now, Decision::Delayed { limit, wait, percent });
+            self.stage = Stage::Delayed { until };
         }
     }
 
     fn enter_breaker(&mut self, service: &mut Service, now: Instant) {
+        // What a limit made it wait is not the service's slowness.
+        self.began = now;
         match service.breaker.admit(now) {
             Ok(permit) => {
                 if permit.probe() {
@@ -399,7 +431,11 @@ impl Call {
                 self.release_all(service, now, true);
                 return self.end(now, End::Interrupted { status, origin: Origin::Client });
             }
-            Stage::Arriving | Stage::AskingLimits | Stage::Pausing { .. } | Stage::Delegated => {}
+            Stage::Arriving
+            | Stage::AskingLimits
+            | Stage::Delayed { .. }
+            | Stage::Pausing { .. }
+            | Stage::Delegated => {}
         }
         self.release_all(service, now, true);
         self.settle(service, now, CallOutcome::Nothing);

@@ -5,6 +5,8 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, Origin};
 
+use crate::LimitId;
+
 /// Entries kept of one call: three for each attempt (that it began, how it ended, the pause after it) and twelve for what
 /// stands around them. No call makes more, so every attempt of every call can be accounted for; a usual one makes three.
 pub const ENTRIES_MAX: usize = 3 * crate::ATTEMPTS_MAX as usize + 12;
@@ -21,12 +23,30 @@ pub struct Entry {
 /// What was decided about a call, or learned of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// A rate limit was asked, by its place in the route's list, and let it pass.
-    WithinLimit,
+    /// Its rate limits let it pass.
+    WithinLimit {
+        /// The one that leaves the least.
+        limit: LimitId,
+        /// How many more that one lets through at once.
+        remaining: u64,
+    },
+    /// It is over a rate limit and waits for its place.
+    Delayed {
+        /// Which.
+        limit: LimitId,
+        /// How long.
+        wait: Duration,
+        /// The limit stands at so much of its rate.
+        percent: u8,
+    },
     /// A rate limit refused it.
     OverLimit {
+        /// Which.
+        limit: LimitId,
         /// When it would be let through.
         retry_after: Duration,
+        /// The limit stands at so much of its rate.
+        percent: u8,
     },
     /// The service's breaker refused it.
     BreakerRefused {
@@ -226,6 +246,23 @@ pub enum End {
     Refused(Refusal),
     /// The caller left before there was an answer.
     CallerLeft,
+}
+
+impl End {
+    /// Whether it speaks for the health of who should have answered; `None` where it says nothing about that: the caller
+    /// left, or was refused for something of its own.
+    #[must_use]
+    pub const fn went_well(self) -> Option<bool> {
+        match self {
+            Self::Answered { status } => Some(status < 500),
+            Self::Interrupted { origin: Origin::Client, .. } | Self::CallerLeft => None,
+            Self::Interrupted { .. } | Self::Fallback(_) => Some(false),
+            Self::Refused(refusal) => match refusal.origin() {
+                Origin::Client => None,
+                Origin::Us | Origin::Upstream => Some(false),
+            },
+        }
+    }
 }
 
 /// Why a call got no answer of an instance.

@@ -488,14 +488,75 @@ pub struct FallbackSettings {
 }
 
 /// One limit on how often something may happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimitSettings {
-    /// The rate over time.
+    /// What the rate means in the short run. Default token bucket.
+    pub algorithm: RateLimitAlgorithm,
+    /// The rate over time; a window is as long as its period.
     pub rate: Rate,
-    /// How many may come at once. At least 1.
+    /// How many may come at once, at least 1; of a leaky bucket, how many may wait in it. Windows have none.
     pub burst: u64,
+    /// Other rates for some callers.
+    pub tiers: Vec<TierSettings>,
+    /// What becomes of a call over the limit. Default it is refused.
+    pub on_exceeded: OnExceeded,
+    /// The limit is lowered while the calls that it lets through fail. Default false.
+    pub adaptive: bool,
     /// Keys remembered at once. Default 1,000,000.
     pub max_keys: u32,
+}
+
+/// The rate of one tier of callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TierSettings {
+    /// In place of the limit's own.
+    pub rate: Rate,
+    /// Likewise.
+    pub burst: u64,
+}
+
+/// What a rate means in the short run; each has a law of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RateLimitAlgorithm {
+    /// The burst at once, and then the rate.
+    #[default]
+    TokenBucket,
+    /// One after another, evenly spread.
+    LeakyBucket,
+    /// The rate's count in each of its periods, the first of which begins with the key's first call.
+    FixedWindow,
+    /// As many in the last period, where of the period before that share counts which still overlaps it.
+    SlidingWindow,
+}
+
+impl RateLimitAlgorithm {
+    /// All of them with the words that name them in a configuration.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("token_bucket", Self::TokenBucket),
+        ("leaky_bucket", Self::LeakyBucket),
+        ("fixed_window", Self::FixedWindow),
+        ("sliding_window", Self::SlidingWindow),
+    ];
+
+    /// Whether it goes by windows and so has no burst.
+    #[must_use]
+    pub const fn is_window(self) -> bool {
+        matches!(self, Self::FixedWindow | Self::SlidingWindow)
+    }
+}
+
+/// What becomes of a call over a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnExceeded {
+    /// It is refused at once.
+    Reject,
+    /// It waits for its place, where that comes soon enough.
+    Queue {
+        /// The longest wait. Default 1 s.
+        timeout: Duration,
+        /// Calls of all keys that may wait at once. Default 1000.
+        calls: u32,
+    },
 }
 
 #[cfg(test)]

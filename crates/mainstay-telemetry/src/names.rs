@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use mainstay_policy::LimitId;
+
 /// The label of everything that found no room.
 pub const OTHER: &str = "_OTHER";
 
@@ -47,6 +49,20 @@ keys! {
     LimitKey,
     /// The label of a listener.
     ListenerKey
+}
+
+impl LimitKey {
+    /// The key of the limit that a call's record names.
+    #[must_use]
+    pub const fn of(limit: LimitId) -> Self {
+        Self(limit.0)
+    }
+
+    /// How a call's record names the limit.
+    #[must_use]
+    pub const fn id(&self) -> LimitId {
+        LimitId(self.0)
+    }
 }
 
 /// Every label that was given a key. One for the whole process; asked at reloads, by discovery and for rendering, never

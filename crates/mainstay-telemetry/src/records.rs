@@ -6,9 +6,9 @@
 //! The hashes of the ids stand apart, so that a search walks through four bytes per record.
 
 use mainstay_core::{Duration, Instant};
-use mainstay_policy::{ENTRIES_MAX, Entry};
+use mainstay_policy::{Decision, ENTRIES_MAX, Entry, LimitId};
 
-use crate::{EndpointKey, Method, Names, RouteKey, ServiceKey};
+use crate::{EndpointKey, LimitKey, Method, Names, RouteKey, ServiceKey};
 
 /// Bytes kept of an id, and of a path.
 const TEXT_MAX: usize = 64;
@@ -186,6 +186,7 @@ impl RecordRing {
     fn owned(&self, head: &Head, now: Instant, names: &Names) -> FoundRecord {
         let entry = |number: u64| self.entries[(number % self.entries_max as u64) as usize];
         let first = head.first_entry;
+        let entries: Vec<Entry> = (first..first + u64::from(head.entries)).map(entry).collect();
         FoundRecord {
             request_id: String::from_utf8_lossy(head.id.get()).into_owned(),
             route: names.route_text(head.route),
@@ -202,7 +203,8 @@ impl RecordRing {
                 .take_while(|key| **key != EndpointKey::NONE)
                 .map(|key| names.endpoint_text(*key))
                 .collect(),
-            entries: (first..first + u64::from(head.entries)).map(entry).collect(),
+            limits: limits_of(&entries, names),
+            entries,
             dropped: head.dropped,
         }
     }
@@ -240,6 +242,17 @@ fn put<T>(table: &mut Vec<T>, slot: usize, value: T) {
         Some(place) => *place = value,
         None => table.push(value),
     }
+}
+
+fn limits_of(entries: &[Entry], names: &Names) -> Vec<(LimitId, String)> {
+    let asked = entries.iter().filter_map(|entry| match entry.what {
+        Decision::WithinLimit { limit, .. } | Decision::Delayed { limit, .. } | Decision::OverLimit { limit, .. } => {
+            Some(limit)
+        }
+        _ => None,
+    });
+    let asked = asked.filter(|limit| *limit != LimitId::NONE);
+    asked.map(|limit| (limit, names.limit_text(LimitKey::of(limit)))).collect()
 }
 
 fn without_query(target: &[u8]) -> &[u8] {
@@ -282,6 +295,8 @@ pub struct FoundRecord {
     pub allowed: Duration,
     /// The endpoint of each attempt.
     pub endpoints: Vec<String>,
+    /// The names of the rate limits that decided something about it.
+    pub limits: Vec<(LimitId, String)>,
     /// The decisions in their order.
     pub entries: Vec<Entry>,
     /// Decisions that found no room in the record.

@@ -7,7 +7,7 @@
 use std::fmt::{self, Write as _};
 
 use mainstay_core::{Certainty, Duration, Failure, Origin};
-use mainstay_policy::{AttemptReason, Decision, End, Entry, FallbackKind, NoRetry, Refusal};
+use mainstay_policy::{AttemptReason, Decision, End, Entry, FallbackKind, LimitId, NoRetry, Refusal};
 
 use crate::FoundRecord;
 use crate::access_log::Millis;
@@ -20,6 +20,8 @@ struct Told {
     text: String,
     /// The key of the configuration behind it.
     key: Option<String>,
+    /// One more that has a part in it.
+    beside: Option<String>,
 }
 
 impl FoundRecord {
@@ -88,17 +90,20 @@ impl FoundRecord {
         if self.allowed != Duration::MAX {
             let _ = write!(text, ", deadline in {}", Short(self.allowed));
         }
-        Told { event: "arrived", text, key: Some("route.timeout".to_owned()) }
+        told("arrived", text, Some("route.timeout".to_owned()))
     }
 
     fn tell(&self, entry: &Entry) -> Told {
         match entry.what {
-            Decision::WithinLimit => told("within_limit", "within its rate limits", None),
-            Decision::OverLimit { retry_after } => told(
-                "over_limit",
-                format!("over a rate limit; one will be let through in {}", Short(retry_after)),
-                Some("route.rate_limit".to_owned()),
-            ),
+            Decision::WithinLimit { limit, remaining } => self.within_limit(limit, remaining),
+            Decision::Delayed { limit, wait, percent } => {
+                let text = format!("it waits {} for its turn", Short(wait));
+                self.over_limit("delayed", limit, &text, percent)
+            }
+            Decision::OverLimit { limit, retry_after, percent } => {
+                let text = format!("one will be let through in {}", Short(retry_after));
+                self.over_limit("over_limit", limit, &text, percent)
+            }
             Decision::BreakerRefused { forced } => self.breaker_refused(forced),
             Decision::BreakerProbe => told(
                 "breaker_probe",
@@ -151,6 +156,34 @@ impl FoundRecord {
             ),
             Decision::Ended(end) => self.ended(end),
         }
+    }
+
+    fn within_limit(&self, limit: LimitId, remaining: u64) -> Told {
+        let text = match self.limit(limit) {
+            Some(name) => {
+                format!("within its rate limits; of {name}, which is the nearest, {remaining} more may come now")
+            }
+            None => "within its rate limits".to_owned(),
+        };
+        told("within_limit", text, None)
+    }
+
+    /// What a caller over a limit comes to, with the limit's rate and what it is counted by.
+    fn over_limit(&self, event: &'static str, limit: LimitId, comes_to: &str, percent: u8) -> Told {
+        let Some(name) = self.limit(limit) else {
+            return told(event, format!("over a rate limit; {comes_to}"), Some("route.rate_limit".to_owned()));
+        };
+        let key = |rest: &str| Some(format!("rate_limit.{name}.{rest}"));
+        if percent < 100 {
+            let lowered = format!("which is lowered to {percent} % of its rate because calls that it let through fail");
+            let text = format!("over the rate limit {name}, {lowered}; {comes_to}");
+            return Told { beside: key("adaptive"), ..told(event, text, key("rate")) };
+        }
+        Told { beside: key("key"), ..told(event, format!("over the rate limit {name}; {comes_to}"), key("rate")) }
+    }
+
+    fn limit(&self, limit: LimitId) -> Option<&str> {
+        self.limits.iter().find(|(known, _)| *known == limit).map(|(_, name)| name.as_str())
     }
 
     fn breaker_refused(&self, forced: bool) -> Told {
@@ -328,7 +361,7 @@ impl FoundRecord {
 }
 
 fn told(event: &'static str, text: impl Into<String>, key: Option<String>) -> Told {
-    Told { event, text: text.into(), key }
+    Told { event, text: text.into(), key, beside: None }
 }
 
 fn left_behind(certainty: Certainty) -> &'static str {
@@ -347,7 +380,7 @@ fn line(out: &mut String, after: Duration, told: &Told, setting: &impl Fn(&str) 
     let tenths = after.as_nanos() / 100_000;
     let time = format!("{}.{} ms", tenths / 10, tenths % 10);
     let bracket = |key: &String| format!("  [{}]", setting(key).as_ref().unwrap_or(key));
-    let key = told.key.as_ref().map(bracket).unwrap_or_default();
+    let key: String = told.key.iter().chain(&told.beside).map(bracket).collect();
     // Writing into memory does not fail.
     let _ = writeln!(out, "{time:>12}  {}{key}", told.text);
 }
@@ -355,11 +388,14 @@ fn line(out: &mut String, after: Duration, told: &Told, setting: &impl Fn(&str) 
 fn decision_json(out: &mut Vec<u8>, after: Duration, told: &Told, setting: &impl Fn(&str) -> Option<String>) {
     push_display(out, format_args!("{{\"after_ms\":{},\"event\":\"{}\",\"text\":", Millis(after), told.event));
     push_string(out, told.text.as_bytes());
-    if let Some(key) = &told.key {
-        out.extend_from_slice(b",\"because\":");
+    for (key, [because, is_set]) in
+        [(&told.key, [",\"because\":", ",\"setting\":"]), (&told.beside, [",\"beside\":", ",\"beside_setting\":"])]
+    {
+        let Some(key) = key else { continue };
+        out.extend_from_slice(because.as_bytes());
         push_string(out, key.as_bytes());
         if let Some(setting) = setting(key) {
-            out.extend_from_slice(b",\"setting\":");
+            out.extend_from_slice(is_set.as_bytes());
             push_string(out, setting.as_bytes());
         }
     }
@@ -443,6 +479,7 @@ mod tests {
             lasted: Duration::from_micros(262_500),
             allowed: Duration::from_secs(15),
             endpoints: vec!["127.0.0.1:9101".to_owned(), "127.0.0.1:9102".to_owned()],
+            limits: vec![(LimitId(3), "per-caller".to_owned())],
             entries: entries
                 .iter()
                 .map(|(micros, what)| Entry { after: Duration::from_micros(*micros), what: *what })
@@ -523,6 +560,29 @@ mod tests {
         assert!(story.contains("it may have been applied"), "{story}");
         assert!(story.contains("[service.shop.retry.idempotent_only]"), "{story}");
         assert!(story.contains("ended without an answer: the connection broke"), "{story}");
+    }
+
+    #[test]
+    fn a_rate_limit_is_told_by_its_name_its_rate_and_what_it_counts_by() {
+        let limit = LimitId(3);
+        let retry_after = Duration::from_millis(1_500);
+        let story = record(&[
+            (10, Decision::Delayed { limit, wait: Duration::from_millis(120), percent: 100 }),
+            (120_010, Decision::WithinLimit { limit, remaining: 0 }),
+            (120_020, Decision::OverLimit { limit, retry_after, percent: 100 }),
+            (120_030, Decision::OverLimit { limit, retry_after, percent: 40 }),
+            (120_040, Decision::WithinLimit { limit: LimitId::NONE, remaining: 0 }),
+        ])
+        .story(|key| key.ends_with(".rate").then(|| format!("{key} = \"10/s\", m.toml:9")));
+        expect![[r#"
+            request r-1, 3 s ago
+                  0.0 ms  arrived: GET /cart/7 on route /cart, service shop, deadline in 15 s  [route.timeout]
+                  0.0 ms  over the rate limit per-caller; it waits 120 ms for its turn  [rate_limit.per-caller.rate = "10/s", m.toml:9]  [rate_limit.per-caller.key]
+                120.0 ms  within its rate limits; of per-caller, which is the nearest, 0 more may come now
+                120.0 ms  over the rate limit per-caller; one will be let through in 1.5 s  [rate_limit.per-caller.rate = "10/s", m.toml:9]  [rate_limit.per-caller.key]
+                120.0 ms  over the rate limit per-caller, which is lowered to 40 % of its rate because calls that it let through fail; one will be let through in 1.5 s  [rate_limit.per-caller.rate = "10/s", m.toml:9]  [rate_limit.per-caller.adaptive]
+                120.0 ms  within its rate limits
+        "#]].assert_eq(&story);
     }
 
     #[test]

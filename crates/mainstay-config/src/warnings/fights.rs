@@ -4,11 +4,13 @@
 //! configuration that takes this value on has peace. The defaults do not fight.
 
 use mainstay_core::{Duration, Limit, Rate};
-use mainstay_policy::{BackoffKind, Balance, RetrySettings};
+use mainstay_policy::{BackoffKind, Balance, OnExceeded, RateLimitAlgorithm, RateLimitSettings, RetrySettings};
 
 use super::said::{Notes, Said};
 use super::{leads_to, targets};
-use crate::model::{Config, Endpoints, KeyPart, ListenerId, RateLimitId, Route, RouteRetry, Service, ServiceId};
+use crate::model::{
+    Config, Endpoints, KeyPart, ListenerId, RateLimit, RateLimitId, Route, RouteRetry, Service, ServiceId,
+};
 
 /// Common servers close an idle connection after this (Node.js, Apache, Uvicorn).
 const SERVERS_CLOSE_AFTER: Duration = Duration::from_secs(5);
@@ -180,8 +182,8 @@ impl<'a> Look<'a> {
             }
         }
         let of = |id: &RateLimitId| {
-            let policy = self.config.rate_limit(*id).map(|limit| limit.policy)?;
-            Some(policy.burst.saturating_add(brought(policy.rate, window)))
+            let policy = self.config.rate_limit(*id).map(|limit| &limit.policy)?;
+            policy.tiers.is_empty().then(|| at_once(policy).saturating_add(brought(policy.rate, window)))
         };
         let most = limits.iter().map(of).try_fold(0_u64, |sum, most| Some(sum.saturating_add(most?)))?;
         limits.first().filter(|_| !is_fallback).map(|limit| (*limit, most))
@@ -371,7 +373,10 @@ fn drain_cuts_calls_short(config: &Config, notes: &Notes<'_>) {
 }
 
 fn bursts_below_the_rate(config: &Config, notes: &Notes<'_>) {
-    for limit in &config.rate_limits {
+    let refuses = |limit: &&RateLimit| {
+        limit.policy.algorithm == RateLimitAlgorithm::TokenBucket && limit.policy.on_exceeded == OnExceeded::Reject
+    };
+    for limit in config.rate_limits.iter().filter(refuses) {
         let second = brought(limit.policy.rate, Duration::from_secs(1));
         if limit.policy.burst.saturating_mul(10) < second {
             let burst = notes.said(&["rate_limit", &limit.name, "burst"], limit.policy.burst);
@@ -396,6 +401,16 @@ fn pauses(retry: &RetrySettings) -> Duration {
 fn brought(rate: Rate, time: Duration) -> u64 {
     let calls = u128::from(rate.count()) * u128::from(time.as_nanos()) / u128::from(rate.per().as_nanos().max(1));
     u64::try_from(calls).unwrap_or(u64::MAX)
+}
+
+/// What a limit lets through beside its rate.
+fn at_once(policy: &RateLimitSettings) -> u64 {
+    match policy.algorithm {
+        RateLimitAlgorithm::TokenBucket => policy.burst,
+        RateLimitAlgorithm::LeakyBucket => 1,
+        RateLimitAlgorithm::FixedWindow => policy.rate.count().saturating_mul(2),
+        RateLimitAlgorithm::SlidingWindow => policy.rate.count().saturating_add(1),
+    }
 }
 
 fn bound(limit: Limit<u32>) -> Option<u32> {

@@ -144,16 +144,19 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("rate_limit.per-caller.key", "api_key", Later),
     ("rate_limit.per-caller.key", "jwt:sub", Later),
     ("rate_limit.per-caller.rate", "6000/m", Built),
+    ("rate_limit.per-caller.key", "[\"query:user\", \"cookie:session\"]", Built),
     ("rate_limit.per-caller.burst", "200", Built),
-    ("rate_limit.per-caller.algorithm", "leaky_bucket", Later),
-    ("rate_limit.per-caller.algorithm", "fixed_window", Later),
-    ("rate_limit.per-caller.algorithm", "sliding_window", Later),
-    ("rate_limit.per-caller.on_exceeded", "queue", Later),
-    ("rate_limit.per-caller.queue_timeout", "1s", Later),
-    ("rate_limit.per-caller.tiers", "{ gold = \"1000/s\" }", Later),
+    ("rate_limit.per-caller.algorithm", "leaky_bucket", Built),
+    ("rate_limit.per-caller.algorithm", "fixed_window", Built),
+    ("rate_limit.per-caller.algorithm", "sliding_window", Built),
+    ("rate_limit.per-caller.on_exceeded", "queue", Built),
+    ("rate_limit.per-caller.queue_timeout", "2s", Built),
+    ("rate_limit.per-caller.queue", "10", Built),
+    ("rate_limit.per-caller.tiers", "{ gold = \"1000/s\", silver = { rate = \"500/s\", burst = 5 } }", Built),
+    ("rate_limit.per-caller.tier_from", "header:x-tier", Built),
     ("rate_limit.per-caller.tier_from", "jwt:plan", Later),
     ("rate_limit.per-caller.scope", "cluster", Later),
-    ("rate_limit.per-caller.adaptive", "true", Later),
+    ("rate_limit.per-caller.adaptive", "true", Built),
     ("rate_limit.per-caller.max_keys", "1000", Built),
     ("store", "{ client = \"127.0.0.1:2379\", peer = \"127.0.0.1:2380\" }", Later),
 ];
@@ -189,6 +192,14 @@ fn beside(key: &str) -> Vec<(&str, &str)> {
     }
     if key != "service.lite.discover" {
         beside.push(("service.lite.endpoints", "[\"127.0.0.1:9103\"]"));
+    }
+    match key {
+        "rate_limit.per-caller.queue_timeout" | "rate_limit.per-caller.queue" => {
+            beside.push(("rate_limit.per-caller.on_exceeded", "queue"));
+        }
+        "rate_limit.per-caller.tiers" => beside.push(("rate_limit.per-caller.tier_from", "header:x-plan")),
+        "rate_limit.per-caller.tier_from" => beside.push(("rate_limit.per-caller.tiers", "{ free = \"1/s\" }")),
+        _ => {}
     }
     beside
 }
@@ -255,8 +266,6 @@ fn what_is_not_built_may_be_switched_off_in_words() {
         ("service.shop.bulkhead.adaptive", "off"),
         ("service.shop.fallback.stale_if_error", "off"),
         ("service.shop.fallback.queue", "off"),
-        ("rate_limit.per-caller.tiers", "{}"),
-        ("rate_limit.per-caller.tier_from", "off"),
         ("rate_limit.per-caller.scope", "node"),
         ("rate_limit.per-caller.adaptive", "false"),
     ] {

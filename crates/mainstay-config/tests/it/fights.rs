@@ -382,6 +382,13 @@ fn a_burst_that_is_used_up_by_the_first_few() {
 }
 
 #[test]
+fn a_bucket_in_which_calls_wait_may_be_shallow() {
+    let more = "[rate_limit.even]\nrate = \"100/s\"\nburst = 1\non_exceeded = \"queue\"\n";
+    let loaded = super::load(&format!("{}{more}", super::LEAST)).unwrap();
+    assert!(!loaded.warnings.to_string().contains("burst"), "{}", loaded.warnings);
+}
+
+#[test]
 fn where_a_setting_was_given_is_told_whoever_gave_it() {
     let environment = [("MAINSTAY_SERVICE__SHOP__TIMEOUT__ATTEMPT", "6s")];
     let loaded = load_with(LEAST, &environment, &[("route.0.timeout", "10s")]).unwrap();

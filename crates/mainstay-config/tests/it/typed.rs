@@ -6,7 +6,7 @@ use mainstay_config::{
 };
 use mainstay_core::{Limit, Rate};
 
-use super::load;
+use super::{LEAST, load};
 
 const SHOP: &str = r#"
 [[listener]]
@@ -121,6 +121,37 @@ fn a_rate_limit_lets_through_at_once_what_a_second_brings() {
     assert_eq!(limit.key, [KeyPart::Header("x-team".to_owned()), KeyPart::ClientIp]);
     assert_eq!(limit.policy.rate, "90/m".parse::<Rate>().unwrap());
     assert_eq!(limit.policy.burst, 1, "a second brings one and a half");
+}
+
+#[test]
+fn the_burst_of_a_tier_lasts_as_long_as_that_of_the_limit_unless_it_has_its_own() {
+    let limit = "rate = \"10/s\"\nburst = 30\ntier_from = \"header:X-Tier\"\n\
+                 tiers = { gold = \"100/s\", small = \"1/m\", own = { rate = \"100/s\", burst = 7 } }\n";
+    let config = load(&format!("{LEAST}[rate_limit.l]\n{limit}")).unwrap().config;
+    let tiers = config.rate_limits[0].tiers.as_ref().unwrap();
+    assert_eq!((tiers.header.as_str(), tiers.names.join(" ").as_str()), ("x-tier", "gold small own"));
+    let bursts: Vec<u64> = config.rate_limits[0].policy.tiers.iter().map(|tier| tier.burst).collect();
+    assert_eq!(bursts, [300, 1, 7]);
+}
+
+#[test]
+fn what_a_rate_limit_would_ignore_is_refused() {
+    for (limit, said) in [
+        ("algorithm = \"fixed_window\"\nburst = 5", "a window has no burst"),
+        ("algorithm = \"leaky_bucket\"\nburst = 5", "how many wait in it, and nobody waits"),
+        ("queue_timeout = \"2s\"", "queue_timeout has no meaning where calls over the limit are refused"),
+        ("queue = 5", "queue has no meaning where calls over the limit are refused"),
+        ("tiers = { gold = \"1/s\" }", "nothing says which of them a caller has"),
+        ("tier_from = \"header:x-tier\"", "there are no tiers"),
+        ("tier_from = \"x-tier\"\ntiers = { gold = \"1/s\" }", "expected where a caller's tier stands"),
+        ("tiers = { gold = { burst = 3 } }\ntier_from = \"header:x-tier\"", "rate is missing"),
+        ("key = [\"global\", \"path\"]", "\"global\" stands alone"),
+    ] {
+        let problems = load(&format!("{LEAST}[rate_limit.l]\n{limit}\n")).unwrap_err().to_string();
+        assert!(problems.contains(said), "{limit}: {problems}");
+    }
+    let queue = "algorithm = \"leaky_bucket\"\nburst = 5\non_exceeded = \"queue\"\nqueue_timeout = \"2s\"\nqueue = 5";
+    assert!(load(&format!("{LEAST}[rate_limit.l]\n{queue}\n")).is_ok());
 }
 
 #[test]

@@ -1,10 +1,9 @@
 //! Whole answers, as a caller sees them.
 
 use expect_test::{Expect, expect};
-use mainstay_config::KeyPart;
 use mainstay_core::{Failure, UnixTime};
 use mainstay_http1::{Limits, Reject, RequestHead};
-use mainstay_policy::{RateLimitSettings, Refusal};
+use mainstay_policy::{LimitVerdict, Refusal};
 
 use super::*;
 use crate::forward::HttpDate;
@@ -70,14 +69,18 @@ fn a_failure_after_several_attempts_says_so() {
 
 #[test]
 fn a_caller_over_its_limit_learns_which_and_for_how_long() {
-    let policy = RateLimitSettings { rate: "100/s".parse().unwrap(), burst: 200, max_keys: 1000 };
-    let limit = RateLimit { name: "per-\"caller".to_owned(), key: vec![KeyPart::ClientIp], policy, line: None };
     let wait = Duration::from_millis(10);
-    let verdict =
-        LimitVerdict { admitted: false, limit: 200, remaining: 0, reset: Duration::from_secs(2), retry_after: wait };
+    let verdict = LimitVerdict {
+        admitted: false,
+        quota: 200,
+        window: Duration::from_secs(2),
+        retry_after: wait,
+        ..LimitVerdict::FREE
+    };
+    let limit = RateLimitTold { name: "per-\"caller", verdict, since: Duration::ZERO };
     let order = RefuseOrder { refusal: Refusal::RateLimited, retry_after: Some(wait), attempts: 0 };
     check(
-        &ProblemAnswer::of(&order, Some((&limit, verdict))),
+        &ProblemAnswer::of(&order, Some(limit)),
         &expect![[r#"
         HTTP/1.1 429 Too Many Requests
         Content-Length: 152
@@ -85,7 +88,7 @@ fn a_caller_over_its_limit_learns_which_and_for_how_long() {
         cache-control: no-store
         proxy-status: mainstay; error=http_request_denied; details="rate_limited"
         retry-after: 1
-        ratelimit-policy: "per-caller";q=100;w=1
+        ratelimit-policy: "per-caller";q=200;w=2
         ratelimit: "per-caller";r=0;t=1
         date: Sun, 06 Nov 1994 08:49:37 GMT
         x-request-id: r1

@@ -91,6 +91,7 @@ impl Exchange<'_> {
 
     /// Ends this call, and those whose fallback it is, without an outcome.
     fn leave_call(&mut self) {
+        self.hearing.leave();
         loop {
             self.leave_queue();
             self.input(Input::CallerLeft);

@@ -16,9 +16,7 @@ use crate::plan::{Asker, Own, OwnAnswer};
 impl Exchange<'_> {
     /// Says why the call has no other answer.
     pub(super) fn write_refusal(&mut self, order: &RefuseOrder) {
-        let limits = &self.parts.local.shared.rate_limits;
-        let refused = self.limit.filter(|(_, verdict)| !verdict.admitted);
-        let limit = refused.and_then(|(id, verdict)| Some((limits.get(id)?, verdict)));
+        let limit = self.limit_told().filter(|limit| !limit.verdict.admitted);
         self.write_answer(&ProblemAnswer::of(order, limit));
     }
 

@@ -90,6 +90,7 @@ impl Exchange<'_> {
 
     /// Writes the head of the answer down: from here on there is no other answer.
     pub(super) fn forward(&mut self, number: u8, retries_used: bool) {
+        let limit = self.limit_told();
         let Some(attempt) = self.attempts.get_mut(number) else { return };
         let (Some(framing), Some(view)) = (attempt.framing, attempt.answer_head()) else { return };
         self.relayed = Some((number, framing));
@@ -104,6 +105,7 @@ impl Exchange<'_> {
             rules: &self.plan.route.response_fields,
             request_id: self.plan.asker.id.get(),
             date: date.value(),
+            limit,
             retries_used,
             chunked: length == BodyLength::Unknown && request.version() == Version::Http11,
         };

@@ -8,7 +8,7 @@ use mainstay_core::{Instant, Origin};
 use mainstay_http1::RequestView;
 use mainstay_policy::{Decision, End, Entry, FallbackKind, Input};
 use mainstay_telemetry::{
-    AttemptResult, EndpointKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
+    AttemptResult, EndpointKey, LimitKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
     hedge_results, tries as tries_of,
 };
 
@@ -74,6 +74,7 @@ impl Exchange<'_> {
             self.write_story(&story);
         }
         self.parts.body.release(&worker.buffers, &worker.budget);
+        self.tell_limits();
         self.count_and_record(&self.leg);
         worker.give_back_record(self.leg.call.take_record());
     }
@@ -105,6 +106,18 @@ impl Exchange<'_> {
         let before = leg.call.record().began().since(self.plan.asker.began);
         let endpoint = leg.service.endpoint_text(tried.endpoint);
         Told { tried: Tried { began: before + tried.began, ended: before + tried.ended, ..tried }, endpoint }
+    }
+
+    /// Tells the rate limits that let the call through how the service fared with it.
+    fn tell_limits(&self) {
+        let limits = &self.plan.route.rate_limits;
+        let went_well = self.leg.call.record().entries().iter().rev().find_map(|entry| match entry.what {
+            Decision::Ended(end) => end.went_well(),
+            _ => None,
+        });
+        if let Some(went_well) = went_well.filter(|_| !limits.is_empty()) {
+            self.parts.local.shared.rate_limits.tell(self.now, limits, went_well);
+        }
     }
 
     /// As [`Exchange::settle`] for the call of a fallback.
@@ -171,12 +184,7 @@ impl Exchange<'_> {
                 Decision::Ended(End::Refused(refusal)) => {
                     counters.refused(leg.service.key, Priority::Normal, refusal);
                 }
-                Decision::OverLimit { .. } => {
-                    let keys = &self.parts.local.shared.limit_keys;
-                    if let Some(key) = self.limit.and_then(|(id, _)| keys.get(id.0)) {
-                        counters.rate_limited(*key);
-                    }
-                }
+                Decision::OverLimit { limit, .. } => counters.rate_limited(LimitKey::of(limit)),
                 _ => {}
             }
         }

@@ -57,9 +57,15 @@ impl FieldRules {
     #[must_use]
     pub(crate) fn replaces(&self, field: &FieldRef<'_>) -> bool {
         match field.known {
-            Known::Other => self.others.iter().any(|name| name.eq_ignore_ascii_case(field.name)),
+            Known::Other => self.replaces_other(field.name),
             known => self.replaces_known(known),
         }
+    }
+
+    /// As [`Self::replaces`], by a name that [`Known`] does not have.
+    #[must_use]
+    pub(crate) fn replaces_other(&self, name: &[u8]) -> bool {
+        self.others.iter().any(|other| other.eq_ignore_ascii_case(name))
     }
 
     /// As [`Self::replaces`], by the header.

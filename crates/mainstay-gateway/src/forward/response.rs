@@ -7,6 +7,7 @@
 use mainstay_http1::{Known, ResponseView, field};
 
 use super::fields::{FieldRules, end_to_end};
+use super::rate_limit::RateLimitTold;
 use super::request::{push_display, via};
 
 /// What the fields of an answer depend on beside the instance's head.
@@ -18,6 +19,8 @@ pub(crate) struct ResponseContext<'a> {
     pub(crate) request_id: &'a [u8],
     /// The time as [`super::HttpDate`], for an answer that has none.
     pub(crate) date: &'a [u8],
+    /// The limit that is nearest to refusing the caller, where the route has any.
+    pub(crate) limit: Option<RateLimitTold<'a>>,
     /// More attempts would have followed, had any been left.
     pub(crate) retries_used: bool,
     /// The body goes on in chunks, so that trailers can follow.
@@ -42,6 +45,9 @@ pub(crate) fn write_response_fields(answer: ResponseView<'_>, context: &Response
     }
     if !rules.replaces_known(Known::XRequestId) {
         field(out, b"x-request-id", context.request_id);
+    }
+    if let Some(limit) = &context.limit {
+        limit.write(Some(rules), out);
     }
     if context.retries_used {
         retries_used(answer, rules, out);

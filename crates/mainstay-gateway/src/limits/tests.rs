@@ -1,23 +1,51 @@
 use mainstay_core::Duration;
+use mainstay_policy::{RateLimitAlgorithm, TierSettings};
 
 use super::*;
 use crate::forward::tests::request;
 
 fn limit(name: &str, key: &[KeyPart], rate: &str, burst: u64) -> RateLimit {
-    let policy = RateLimitSettings { rate: rate.parse().unwrap(), burst, max_keys: 1000 };
-    RateLimit { name: name.to_owned(), key: key.to_vec(), policy, line: None }
+    let policy = RateLimitSettings {
+        algorithm: RateLimitAlgorithm::TokenBucket,
+        rate: rate.parse().unwrap(),
+        burst,
+        tiers: Vec::new(),
+        on_exceeded: OnExceeded::Reject,
+        adaptive: false,
+        max_keys: 1000,
+    };
+    RateLimit { name: name.to_owned(), key: key.to_vec(), tiers: None, policy, line: None }
+}
+
+/// A limit of one a second under which a minute may be waited, by as many as `calls`.
+fn queueing(calls: u32) -> RateLimit {
+    let mut limit = limit("q", &[KeyPart::Global], "1/s", 1);
+    limit.policy.on_exceeded = OnExceeded::Queue { timeout: Duration::from_secs(60), calls };
+    limit
 }
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
 const FIRST: [RateLimitId; 1] = [RateLimitId(0)];
 
+/// What the limits say to a request.
+fn hear(limits: &Limits, ids: &[RateLimitId], client: &str, text: &str) -> (Option<Said>, Hearing) {
+    hear_at(limits, NOW, ids, client, text)
+}
+
+fn hear_at(limits: &Limits, now: Instant, ids: &[RateLimitId], client: &str, text: &str) -> (Option<Said>, Hearing) {
+    let mut hearing = Hearing::default();
+    let trusted = text.contains("Trusted");
+    let (client, deadline) = (client.parse().unwrap(), now + Duration::from_secs(15));
+    let said = request(text, |request| {
+        let asking = Asking { request, path: request.path(), client, trusted, deadline };
+        limits.ask(now, ids, &asking, &mut hearing)
+    });
+    (said, hearing)
+}
+
 /// How many of `times` calls are admitted.
 fn admitted(limits: &Limits, ids: &[RateLimitId], times: usize, client: &str, text: &str) -> usize {
-    let client = client.parse().unwrap();
-    request(text, |request| {
-        let asking = Asking { request, path: request.path(), client };
-        (0..times).filter(|_| limits.ask(NOW, ids, &asking).is_some_and(|(_, verdict)| verdict.admitted)).count()
-    })
+    (0..times).filter(|_| hear(limits, ids, client, text).0.is_some_and(|said| said.verdict.admitted)).count()
 }
 
 const PLAIN: &str = "GET /a HTTP/1.1\nHost: h\nX-Key: k1";
@@ -61,22 +89,97 @@ fn a_key_is_what_the_configuration_says() {
 }
 
 #[test]
+fn a_query_parameter_and_a_cookie_can_be_keys() {
+    let asked = |user: &str, session: &str| format!("GET /a?user={user} HTTP/1.1\nHost: h\nCookie: s={session}");
+    let key = [KeyPart::Query("user".to_owned()), KeyPart::Cookie("s".to_owned())];
+    let limits = Limits::of(&[limit("l", &key, "1/s", 2)], &Limits::default(), NOW);
+    for (user, session, want) in [("a", "1", 2), ("a", "2", 2), ("b", "1", 2), ("a", "1", 0), ("%61", "1", 0)] {
+        assert_eq!(admitted(&limits, &FIRST, 3, "203.0.113.7", &asked(user, session)), want, "{user} {session}");
+    }
+}
+
+#[test]
 fn the_strictest_of_several_speaks() {
     let limits = [limit("wide", &[KeyPart::Global], "10/s", 10), limit("narrow", &[KeyPart::Global], "1/s", 2)];
     let limits = Limits::of(&limits, &Limits::default(), NOW);
     let both = [RateLimitId(0), RateLimitId(1)];
-    let client = "203.0.113.7".parse().unwrap();
-    let verdicts: Vec<_> = request(PLAIN, |request| {
-        let asking = Asking { request, path: b"/a", client };
-        (0..3).filter_map(|_| limits.ask(NOW, &both, &asking)).collect()
+    let told: Vec<_> = (0..3).filter_map(|_| hear(&limits, &both, "203.0.113.7", PLAIN).1.strictest()).collect();
+    let names = told.iter().map(|said| limits.get(said.id).unwrap().name.as_str());
+    let names: Vec<_> = names.zip(told.iter().map(|said| (said.verdict.admitted, said.verdict.remaining))).collect();
+    assert_eq!(names, [("narrow", (true, 1)), ("narrow", (true, 0)), ("narrow", (false, 0))]);
+    assert_eq!(told[2].verdict.retry_after, Duration::from_secs(1));
+    assert!(hear(&limits, &[], "203.0.113.7", PLAIN).0.is_none());
+}
+
+#[test]
+fn a_tier_counts_where_a_trusted_proxy_names_it() {
+    let mut limit = limit("l", &[KeyPart::Global], "1/s", 2);
+    limit.tiers = Some(Tiers { header: "x-tier".to_owned(), names: vec!["lead".to_owned(), "gold".to_owned()] });
+    limit.policy.tiers = [3, 9].map(|burst| TierSettings { rate: limit.policy.rate, burst }).to_vec();
+    let limits = Limits::of(&[limit], &Limits::default(), NOW);
+    let asked = |field: &str| format!("GET /a HTTP/1.1\nHost: h\n{field}");
+    for (fields, want) in [
+        ("X-Tier: gold", 2),
+        ("Trusted: 1\nX-Tier: gold", 9),
+        ("Trusted: 1\nX-Tier: lead", 3),
+        ("Trusted: 1\nX-Tier: tin", 0),
+        ("Trusted: 1", 0),
+    ] {
+        assert_eq!(admitted(&limits, &FIRST, 20, "203.0.113.7", &asked(fields)), want, "{fields}");
+    }
+}
+
+#[test]
+fn who_waits_has_a_place_until_it_leaves() {
+    let limits = Limits::of(&[queueing(2)], &Limits::default(), NOW);
+    let waits = |(said, hearing): (Option<Said>, Hearing)| {
+        let said = said.unwrap();
+        (said.verdict.admitted.then_some(said.verdict.wait.as_millis()), hearing)
+    };
+    let ask = || waits(hear(&limits, &FIRST, "203.0.113.7", PLAIN));
+    assert_eq!(ask().0, Some(0));
+    let (first, _held) = ask();
+    let (second, leaving) = ask();
+    assert_eq!((first, second), (Some(1_000), Some(2_000)));
+    assert_eq!(ask().0, None, "as many wait as may");
+    drop(leaving);
+    let (next, _held_too) = ask();
+    assert_eq!(next, Some(2_000), "its place is free again");
+}
+
+#[test]
+fn who_has_waited_for_one_limit_asks_the_next() {
+    let limits = Limits::of(&[queueing(9), limit("l", &[KeyPart::Path], "1/h", 1)], &Limits::default(), NOW);
+    let both = [RateLimitId(0), RateLimitId(1)];
+    assert_eq!(admitted(&limits, &both, 1, "203.0.113.7", PLAIN), 1);
+    let (said, mut hearing) = hear(&limits, &both, "203.0.113.7", "GET /b HTTP/1.1\nHost: h");
+    assert_eq!((said.unwrap().id, said.unwrap().verdict.wait), (RateLimitId(0), Duration::from_secs(1)));
+    let later = NOW + Duration::from_secs(1);
+    let again = request("GET /b HTTP/1.1\nHost: h", |request| {
+        let client = "203.0.113.7".parse().unwrap();
+        let asking = Asking { request, path: b"/b", client, trusted: false, deadline: later + Duration::from_secs(9) };
+        limits.ask(later, &both, &asking, &mut hearing).unwrap()
     });
-    let told: Vec<_> = verdicts
-        .iter()
-        .map(|(id, verdict)| (limits.get(*id).unwrap().name.as_str(), verdict.admitted, verdict.remaining))
-        .collect();
-    assert_eq!(told, [("narrow", true, 1), ("narrow", true, 0), ("narrow", false, 0)]);
-    assert_eq!(verdicts[2].1.retry_after, Duration::from_secs(1));
-    assert!(request(PLAIN, |request| limits.ask(NOW, &[], &Asking { request, path: b"/a", client })).is_none());
+    assert!(again.verdict.admitted && again.verdict.wait.is_zero());
+    drop(hearing);
+    let (third, _) = hear_at(&limits, later, &both, "203.0.113.7", PLAIN);
+    assert_eq!(third.unwrap().verdict.wait, Duration::from_secs(1), "the place was used and not given back");
+}
+
+#[test]
+fn an_adaptive_limit_hears_how_its_calls_end() {
+    let mut adaptive = limit("l", &[KeyPart::Global], "100/s", 100);
+    adaptive.policy.adaptive = true;
+    let limits = Limits::of(&[adaptive], &Limits::default(), NOW);
+    (0..20).for_each(|_| limits.tell(NOW, &FIRST, false));
+    let later = NOW + Duration::from_secs(1);
+    let quota = |limits: &Limits| {
+        let (said, _) = hear_at(limits, later, &FIRST, "203.0.113.7", PLAIN);
+        (said.unwrap().verdict.quota, said.unwrap().verdict.percent)
+    };
+    assert_eq!(quota(&limits), (50, 50));
+    let steady = Limits::of(&[limit("l", &[KeyPart::Global], "100/s", 100)], &limits, later);
+    assert_eq!(quota(&steady), (100, 100), "a reload can switch it off");
 }
 
 #[test]

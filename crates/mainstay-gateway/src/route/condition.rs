@@ -75,7 +75,7 @@ impl HeaderCondition {
 }
 
 /// The decoded values of the query parameter `name`.
-pub(super) fn parameters<'a>(request: RequestView<'a>, name: &[u8]) -> impl Iterator<Item = Cow<'a, [u8]>> {
+pub(crate) fn parameters<'a>(request: RequestView<'a>, name: &[u8]) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let pairs = request.query().into_iter().flat_map(|query| query.split(|byte| *byte == b'&'));
     pairs.filter_map(move |pair| {
         let (given, value) = split_once(pair, b'=').unwrap_or((pair, b""));
@@ -84,7 +84,7 @@ pub(super) fn parameters<'a>(request: RequestView<'a>, name: &[u8]) -> impl Iter
 }
 
 /// The values of the cookie `name`, without the quotes that may stand around them (RFC 6265, section 4.1.1).
-pub(super) fn cookies<'a>(request: RequestView<'a>, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn cookies<'a>(request: RequestView<'a>, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
     let pairs = request.fields().get_all(Known::Cookie).flat_map(|line| line.split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| {
         let (given, value) = split_once(pair.trim_ascii(), b'=')?;

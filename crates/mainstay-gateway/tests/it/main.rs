@@ -8,5 +8,6 @@ mod connections;
 mod hedging;
 mod hostile;
 mod log;
+mod rate_limits;
 mod steering;
 mod world;

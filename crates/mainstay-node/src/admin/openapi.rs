@@ -255,6 +255,8 @@ fn record_schema() -> Value {
                     "text": text("The same as a sentence."),
                     "because": text("The key of the configuration behind it."),
                     "setting": text("What that key is set to now, and where."),
+                    "beside": text("One more key that has a part in it."),
+                    "beside_setting": text("What that one is set to now, and where."),
                 },
             } },
             "decisions_dropped": whole("Decisions that found no room."),

@@ -125,6 +125,7 @@ fn record() -> FoundRecord {
         lasted: Length::from_millis(5),
         allowed: Length::from_secs(15),
         endpoints: Vec::new(),
+        limits: Vec::new(),
         entries: vec![Entry { after: Length::from_millis(5), what: ended }],
         dropped: 0,
     }

@@ -2,7 +2,7 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, MethodClass};
 
-use crate::{AttemptReason, LimitVerdict, Refusal};
+use crate::{AttemptReason, LimitId, LimitVerdict, Refusal};
 
 /// What a call is, as far as decisions depend on it. No type of a protocol.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,8 @@ pub struct Facts {
     pub deadline: Instant,
     /// The deadline is the caller's own, so it covers the answer's body too.
     pub covers_body: bool,
-    /// Rate limits stand before it: [`Output::AskLimits`] comes first.
+    /// Rate limits stand before it: [`Output::AskLimits`] comes first. Whose place in a limit is not wanted any more, the
+    /// driver gives back.
     pub limited: bool,
 }
 
@@ -26,8 +27,13 @@ pub struct Facts {
 pub enum Input {
     /// It arrived. The first input, once.
     Begin,
-    /// The answer to [`Output::AskLimits`]: the strictest of them.
-    Limits(LimitVerdict),
+    /// The answer to [`Output::AskLimits`].
+    Limits {
+        /// Which of them says it.
+        limit: LimitId,
+        /// The strictest verdict; of the first that makes the call wait, so that the rest are asked after the wait.
+        verdict: LimitVerdict,
+    },
     /// [`crate::Service::poll_admitted`] named it.
     Admitted {
         /// A permit came with it; otherwise it has waited too long.
@@ -105,7 +111,8 @@ pub struct AnswerFacts {
 /// What the driver is to do now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Output {
-    /// Ask the rate limits of the route, and answer with [`Input::Limits`].
+    /// Ask the rate limits of the route that were not asked yet, in their order up to the first that refuses the call or
+    /// makes it wait, and answer with [`Input::Limits`]. Where none is left the strictest of before is the answer.
     AskLimits,
     /// Send the request to an endpoint.
     Attempt(AttemptOrder),
@@ -161,6 +168,8 @@ pub struct RefuseOrder {
 pub enum Timer {
     /// The call's deadline.
     Call,
+    /// The place that a rate limit has reserved comes.
+    Limit,
     /// No connection within the connect timeout.
     Connect,
     /// No head within the attempt's time.

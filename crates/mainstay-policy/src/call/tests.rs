@@ -145,13 +145,15 @@ fn id_to_name(id: u64) -> char {
 fn input(verb: &str, rest: &[&str]) -> Input {
     let attempt = || rest[0].parse().unwrap();
     match (verb, rest) {
-        ("limits", [word]) => Input::Limits(LimitVerdict {
-            admitted: *word == "pass",
-            limit: 100,
-            remaining: 0,
-            reset: Duration::from_secs(1),
-            retry_after: Duration::from_secs(3),
-        }),
+        ("limits", [word]) => Input::Limits {
+            limit: LimitId(7),
+            verdict: LimitVerdict {
+                admitted: *word != "over",
+                wait: word.strip_prefix("wait=").map_or(Duration::ZERO, |text| text.parse().unwrap()),
+                retry_after: Duration::from_secs(if *word == "over" { 3 } else { 0 }),
+                ..LimitVerdict::FREE
+            },
+        },
         ("waits", _) => Input::Waits { attempt: attempt() },
         ("unable", _) => Input::Unable { attempt: attempt() },
         ("connected", _) => Input::Connected { attempt: attempt() },

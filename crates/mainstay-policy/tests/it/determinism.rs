@@ -12,8 +12,8 @@ use mainstay_core::{
 };
 use mainstay_policy::{
     AnswerFacts, AttemptOrder, AttemptReason, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts,
-    HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, LimitVerdict, Order, Output, Percentile, PermitPool,
-    Probe, Record, Service, ServiceSettings,
+    HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, LimitId, LimitVerdict, Order, Output, Percentile,
+    PermitPool, Probe, Record, Service, ServiceSettings,
 };
 
 /// Luck of the player's own, which must not be the luck of what it plays.
@@ -178,13 +178,12 @@ impl Player {
             if luck.one_in(12) {
                 Input::CallerLeft
             } else if std::mem::take(&mut running.asking) {
-                Input::Limits(LimitVerdict {
+                let verdict = LimitVerdict {
                     admitted: !luck.one_in(4),
-                    limit: 1,
-                    remaining: 0,
-                    reset: Duration::ZERO,
-                    retry_after: Duration::from_secs(1),
-                })
+                    wait: Duration::from_millis(if luck.one_in(3) { luck.below(2_000) } else { 0 }),
+                    ..LimitVerdict::FREE
+                };
+                Input::Limits { limit: LimitId(1), verdict }
             } else if std::mem::take(&mut running.delegated) {
                 Input::FallbackEnded { answered: luck.one_in(2) }
             } else if std::mem::take(&mut running.streaming) {

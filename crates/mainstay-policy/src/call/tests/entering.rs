@@ -35,6 +35,109 @@ fn a_call_over_its_rate_limit_is_refused_and_no_fallback_answers_it() {
 }
 
 #[test]
+fn a_call_over_a_limit_that_queues_waits_for_its_place_and_then_asks_the_next_limit() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms GET a limited
+        +0ms limits a wait=40ms
+        +39ms wait
+        +1ms wait
+        +0ms limits a wait=20ms
+        +20ms wait
+        +0ms limits a pass
+        +1ms head a 0 200
+        +0ms finished a
+    ",
+        expect![[r#"
+            +0ms GET a limited
+                a: ask the limits
+            +0ms limits a wait=40ms
+                a waits 40ms at most: Limit
+            +39ms wait
+                a waits 1ms at most: Limit
+            +1ms wait
+                a: ask the limits
+            +0ms limits a wait=20ms
+                a waits 20ms at most: Limit
+            +20ms wait
+                a: ask the limits
+            +0ms limits a pass
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms head a 0 200
+                a: forward attempt 0
+            +0ms finished a
+        "#]],
+    );
+}
+
+#[test]
+fn nobody_waits_for_a_place_past_the_deadline() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms GET a limited deadline=50ms
+        +0ms limits a wait=50ms
+        +0ms GET b limited deadline=50ms
+        +0ms limits b wait=49ms
+        +10ms leaves b
+    ",
+        expect![[r#"
+            +0ms GET a limited deadline=50ms
+                a: ask the limits
+            +0ms limits a wait=50ms
+                a: refuse: rate_limited (client after 0 attempts, again after 50ms)
+            +0ms GET b limited deadline=50ms
+                b: ask the limits
+            +0ms limits b wait=49ms
+                b waits 49ms at most: Limit
+            +10ms leaves b
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_limit_makes_a_call_wait_is_not_the_services_slowness() {
+    let mut settings = settings();
+    let breaker = settings.breaker.as_mut().unwrap();
+    breaker.slow_call = Some(Duration::from_millis(500));
+    breaker.minimum_calls = 1;
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a limited
+        +0ms limits a wait=600ms
+        +600ms wait
+        +0ms limits a pass
+        +1ms head a 0 200
+        +0ms finished a
+        +0ms GET b
+    ",
+        expect![[r#"
+            +0ms GET a limited
+                a: ask the limits
+            +0ms limits a wait=600ms
+                a waits 600ms at most: Limit
+            +600ms wait
+                a: ask the limits
+            +0ms limits a pass
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms head a 0 200
+                a: forward attempt 0
+            +0ms finished a
+            +0ms GET b
+                b: attempt 0 at endpoint 0 (First)
+                b waits 1s at most: Connect
+        "#]],
+    );
+}
+
+#[test]
 fn a_call_that_comes_too_late_is_not_begun() {
     check(
         1,
