@@ -37,8 +37,10 @@ impl Fleet {
         self.outages.push(Outage { endpoint, from: books::civil_now(), to: f64::INFINITY });
     }
 
-    fn end_outage(&mut self) {
-        self.outages.last_mut().unwrap().to = books::civil_now();
+    fn end_outage(&mut self, number: usize) {
+        let endpoint = self.instances[number].address.to_string();
+        let outage = self.outages.iter_mut().rev().find(|outage| outage.endpoint == endpoint);
+        outage.unwrap().to = books::civil_now();
     }
 
     pub(crate) fn kill(&mut self, number: usize) {
@@ -48,7 +50,7 @@ impl Fleet {
 
     pub(crate) fn restart(&mut self, number: usize) {
         self.instances[number].restart();
-        self.end_outage();
+        self.end_outage(number);
     }
 
     pub(crate) fn hang(&mut self, number: usize) {
@@ -58,7 +60,7 @@ impl Fleet {
 
     pub(crate) fn go_on(&mut self, number: usize) {
         self.instances[number].go_on();
-        self.end_outage();
+        self.end_outage(number);
     }
 
     fn compare(&self, requests: u64) -> Books {
@@ -182,4 +184,72 @@ fn an_instance_gives_false_answers_and_two_seconds_later_nobody_gets_one() {
     assert_eq!(why, "its checks fail: the answer did not contain what expect_body asks for", "{shop}");
     fleet.instances[1].fault(r#"{"kind":"off"}"#);
     fleet.wait_for_state(1, "ready");
+}
+
+#[test]
+fn an_instance_that_calls_itself_well_and_fails_all_work_is_found_out_by_its_work() {
+    let _stage = alone();
+    let mut fleet = Fleet::start();
+    let report = play_ill(&mut fleet, r#"{"kind":"gray"}"#);
+    report.gets_are_good();
+    instances_read_no_more_than(&fleet, &report, 110);
+}
+
+#[test]
+fn half_of_the_connections_to_an_instance_are_reset_and_the_gets_are_answered() {
+    let _stage = alone();
+    let mut fleet = Fleet::start();
+    let report = play_ill(&mut fleet, r#"{"kind":"reset","share":"50%","of":"connections"}"#);
+    report.gets_are_good();
+    instances_read_no_more_than(&fleet, &report, 110);
+}
+
+#[test]
+fn an_instance_takes_requests_and_never_answers_and_the_gets_are_answered_elsewhere() {
+    let _stage = alone();
+    let mut fleet = Fleet::start();
+    let report = play_ill(&mut fleet, r#"{"kind":"stall"}"#);
+    report.gets_are_good();
+    instances_read_no_more_than(&fleet, &report, 110);
+}
+
+#[test]
+fn an_instance_dies_every_second_and_no_get_is_lost() {
+    let _stage = alone();
+    let mut fleet = Fleet::start();
+    let load = Load::start(fleet.node.web, &["--rate", "500/s", "--duration", "8s", "--post", "5%"]);
+    pass(2.0);
+    for _ in 0..4 {
+        fleet.kill(1);
+        pass(0.5);
+        fleet.restart(1);
+        pass(0.5);
+    }
+    let report = load.end();
+    fleet.every_attempt_is_accounted_for(&report);
+    report.gets_are_good();
+}
+
+#[test]
+fn all_instances_die_and_when_they_are_back_so_is_the_service() {
+    let _stage = alone();
+    let mut fleet = Fleet::start();
+    let load = Load::start(fleet.node.web, &["--rate", "500/s", "--duration", "10s", "--post", "5%"]);
+    pass(2.0);
+    (0..4).for_each(|number| fleet.kill(number));
+    pass(3.0);
+    (0..4).for_each(|number| fleet.restart(number));
+    let back = fleet.outages.iter().fold(0.0, |last: f64, outage| last.max(outage.to));
+    let report = load.end();
+    fleet.every_attempt_is_accounted_for(&report);
+    let (requests, good) = report.due_after(back + 1000.0);
+    assert!(requests > 1000, "only {requests} requests after the outage");
+    assert!(good * 100 >= requests * 99, "{good} of {requests} were good from a second after all were back");
+}
+
+/// Checks how many requests instances read of a load, in percent of its requests.
+#[track_caller]
+fn instances_read_no_more_than(fleet: &Fleet, report: &Report, percent: u64) {
+    let read: usize = fleet.instances.iter().map(|instance| instance.reached().len()).sum();
+    assert!(read as u64 * 100 <= report.requests() * percent, "{read} were read of {} requests", report.requests());
 }

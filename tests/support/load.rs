@@ -58,6 +58,15 @@ impl Report {
         self.0["requests"].as_u64().unwrap()
     }
 
+    /// Requests that were due in the whole seconds that begin after this civil time in milliseconds, and how many of them
+    /// were good.
+    pub(crate) fn due_after(&self, civil: f64) -> (u64, u64) {
+        let since = (civil - self.0["began_unix_ms"].as_f64().unwrap()) / 1000.0;
+        let seconds = self.0["seconds"].as_array().unwrap().iter().skip(since.max(0.0).ceil() as usize);
+        let sum = |what: &str| seconds.clone().map(|second| second[what].as_u64().unwrap()).sum();
+        (sum("requests"), sum("good"))
+    }
+
     /// Checks that every request was good.
     #[track_caller]
     pub(crate) fn all_good(&self) {

@@ -120,8 +120,8 @@ fn careful(expect_body: bool) -> String {
         max_requests: {UNDER_WAY}
         retry_budget: {{ budget_percent: {{ value: 20 }}, min_retry_concurrency: 64 }}
     outlier_detection:
-      consecutive_5xx: 5
-      consecutive_gateway_failure: 5
+      consecutive_5xx: 3
+      consecutive_gateway_failure: 3
       enforcing_consecutive_gateway_failure: 100
       interval: 0.5s
       base_ejection_time: 2s
