@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::books;
 use super::figures::{Reason, STORIES, Times};
 use super::peers::{self, Peer};
+use super::results::Key;
 use super::samples::Sample;
-use super::scenario::{INSTANCES, Scenario};
+use super::scenario::{INSTANCES, Kind, Scenario};
 use super::stage::{IDS, Stage};
 
 /// A good answer that took longer is asked after, in milliseconds: what must hold for 99 of 100.
@@ -38,24 +39,25 @@ pub(super) struct Accounts(BTreeMap<String, Account>);
 impl Accounts {
     /// Reads what `peer` wrote down.
     pub(super) fn read(stage: &Stage<'_>, peer: Peer, scenario: Scenario) -> Result<Self, String> {
+        let names = Names::new(stage, scenario);
         let all = match peer {
             Peer::Mainstay => {
-                let names = Names::new(stage, scenario);
                 let lines = books::access_lines(&stage.read(peers::OUTPUT)?, IDS);
                 lines.iter().filter_map(|line| of_mainstay(line, &names)).collect()
             }
-            Peer::Haproxy => of_lines(&stage.read(peers::OUTPUT)?),
-            Peer::Nginx | Peer::Envoy => of_lines(&stage.read(peers::ACCESS_LOG)?),
+            Peer::Haproxy => of_lines(&names.put_in(&stage.read(peers::OUTPUT)?)),
+            Peer::Nginx | Peer::Envoy => of_lines(&names.put_in(&stage.read(peers::ACCESS_LOG)?)),
             Peer::Direct => BTreeMap::new(),
         };
         Ok(Self(all))
     }
 
-    /// Why requests were not good.
-    pub(super) fn bad(&self, samples: &[Sample], times: Times, stage: &Stage<'_>, peer: Peer) -> Vec<Reason> {
-        let bad = samples.iter().filter(|sample| !sample.is_good());
+    /// Why requests were not good. Of an outage of all, those that came after it: the others had nobody to go to.
+    pub(super) fn bad(&self, samples: &[Sample], times: Times, stage: &Stage<'_>, key: &Key) -> Vec<Reason> {
+        let from = if key.scenario.kind() == Kind::Outage { times.end } else { 0.0 };
+        let bad = samples.iter().filter(|sample| !sample.is_good() && sample.due >= from);
         let reasons = self.reasons(bad, |sample, what| format!("{}, {}; {what}", sample.method, sample.end), times);
-        reasons.into_iter().enumerate().map(|(rank, group)| group.told(rank, stage, peer)).collect()
+        reasons.into_iter().enumerate().map(|(rank, group)| group.told(rank, stage, key.peer)).collect()
     }
 
     /// Why good answers were slow.
@@ -79,8 +81,11 @@ impl Accounts {
         for sample in samples {
             let account = self.0.get(&sample.id);
             let what = word(sample, account.map_or("not in its log", |account| &account.what));
-            let group = groups.entry(what.clone()).or_insert_with(|| Group { what, count: 0, told: Vec::new() });
+            let due = (sample.due - times.begin) / 1000.0;
+            let new = || Group { what: what.clone(), count: 0, from: due, to: due, told: Vec::new() };
+            let group = groups.entry(what.clone()).or_insert_with(new);
             group.count += 1;
+            (group.from, group.to) = (group.from.min(due), group.to.max(due));
             if group.told.len() < STORIES {
                 group.told.push((sample.id.clone(), story(sample, account, times)));
             }
@@ -95,13 +100,15 @@ impl Accounts {
 struct Group {
     what: String,
     count: u64,
+    from: f64,
+    to: f64,
     told: Vec<(String, String)>,
 }
 
 impl Group {
     fn plain(self) -> Reason {
         let stories = self.told.into_iter().map(|(_, story)| story).collect();
-        Reason { what: self.what, count: self.count, stories }
+        Reason { what: self.what, count: self.count, from: self.from, to: self.to, stories }
     }
 
     /// With what Mainstay remembers of the first, where the reason is one of the greatest.
@@ -124,15 +131,20 @@ fn story(sample: &Sample, account: Option<&Account>, times: Times) -> String {
 }
 
 /// What instances are called in a story.
-struct Names(BTreeMap<String, String>);
+pub(super) struct Names(BTreeMap<String, String>);
 
 impl Names {
-    fn new(stage: &Stage<'_>, scenario: Scenario) -> Self {
+    pub(super) fn new(stage: &Stage<'_>, scenario: Scenario) -> Self {
         let name = |number: usize| {
             let word = if scenario.broken().contains(&number) { "broken" } else { "well" };
             (stage.endpoint(number), format!("{word} {number}"))
         };
         Self((0..INSTANCES).map(name).collect())
+    }
+
+    /// A text with names instead of addresses, so that what is alike in several runs reads alike.
+    pub(super) fn put_in(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, (address, name)| text.replace(address, name))
     }
 
     /// With its number, or only what it is.

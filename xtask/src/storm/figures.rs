@@ -169,10 +169,13 @@ pub(super) struct Cores {
 }
 
 /// Requests that have the same story.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reason {
     pub(super) what: String,
     pub(super) count: u64,
+    /// When the first and the last of them were due, in seconds from the fault's beginning.
+    pub(super) from: f64,
+    pub(super) to: f64,
     /// Of a few of them.
     pub(super) stories: Vec<String>,
 }
@@ -317,6 +320,8 @@ fn add_reasons(all: &mut Vec<Reason>, more: &[Reason]) {
         match all.iter_mut().find(|known| known.what == reason.what) {
             Some(known) => {
                 known.count += reason.count;
+                known.from = known.from.min(reason.from);
+                known.to = known.to.max(reason.to);
                 let room = STORIES.saturating_sub(known.stories.len());
                 known.stories.extend(reason.stories.iter().take(room).cloned());
             }
@@ -377,10 +382,17 @@ mod tests {
 
     #[test]
     fn runs_add_up() {
-        let reason = |count| Reason { what: "GET: timeout".to_owned(), count, stories: vec!["x".to_owned(); 2] };
+        let reason = |count| Reason {
+            what: "GET: timeout".to_owned(),
+            count,
+            from: count as f64,
+            to: count as f64 + 1.0,
+            stories: vec!["x".to_owned(); 2],
+        };
         let mut sum = Figures { bad: vec![reason(2)], ..Figures::of(&[sample(1, 0.0, 10.0, "good")], &[], TIMES) };
         sum.add(&Figures { bad: vec![reason(5)], ..Figures::of(&[sample(20, 0.0, 10.0, "late")], &[], TIMES) });
         assert_eq!(sum.all(), Count { requests: 2, good: 1 });
-        assert_eq!((sum.bad[0].count, sum.bad[0].stories.len()), (7, STORIES));
+        assert_eq!((sum.bad[0].count, sum.bad[0].from, sum.bad[0].to), (7, 2.0, 6.0));
+        assert_eq!(sum.bad[0].stories.len(), STORIES);
     }
 }

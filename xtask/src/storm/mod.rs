@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
-use accounts::Accounts;
+use accounts::{Accounts, Names};
 use books::Books;
 use figures::{Back, Cores, Figures, Memory, Surge, Times};
 use peers::Peer;
@@ -226,9 +226,10 @@ fn judge(
         load: watch.cores(Part::Load),
         instances: watch.cores(Part::Instances),
     };
-    figures.bad = accounts.bad(samples, times, stage, peer);
+    figures.bad = accounts.bad(samples, times, stage, key);
     figures.slow = accounts.slow(samples, times);
-    figures.counted = counted(before, &after);
+    let names = Names::new(stage, scenario);
+    figures.counted = counted(&names.put_in(before), &names.put_in(&after));
     figures.books = books.map(Into::into);
     match scenario.kind() {
         Kind::Outage => figures.back = Some(Back::of(samples, times)),
@@ -256,13 +257,16 @@ fn balance(stage: &Stage<'_>, requests: usize, before: &str) -> Result<(Books, S
     }
 }
 
-/// What grew among the figures that tell of decisions.
+/// What grew among the figures that tell of decisions; attempts and their results are in the books.
 fn counted(before: &str, after: &str) -> BTreeMap<String, u64> {
-    const NAMES: [&str; 4] = ["mainstay_retries", "mainstay_ejections", "mainstay_shed", "mainstay_breaker"];
     let read = |text: &str| -> BTreeMap<String, f64> {
-        let lines = text.lines().filter(|line| NAMES.iter().any(|name| line.starts_with(name)));
+        let of_decisions = |line: &&str| {
+            let counts = line.starts_with("mainstay_") && line.contains("_total");
+            counts && !line.starts_with("mainstay_attempts_total")
+        };
+        let lines = text.lines().filter(of_decisions);
         let value = |line: &str| line.rsplit_once(' ').and_then(|(name, n)| Some((name.to_owned(), n.parse().ok()?)));
-        lines.filter(|line| line.contains("_total")).filter_map(value).collect()
+        lines.filter_map(value).collect()
     };
     let before = read(before);
     let grew = |(name, now): (String, f64)| {

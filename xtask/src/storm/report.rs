@@ -287,7 +287,8 @@ fn list(place: &str, what: &str, reasons: &[Reason]) {
     let all: u64 = reasons.iter().map(|reason| reason.count).sum();
     println!("\n{place}: {what} ({all}):\n");
     for reason in reasons.iter().take(REASONS) {
-        println!("- {} × {}", reason.count, reason.what);
+        let Reason { what, count, from, to, .. } = reason;
+        println!("- {count} × {what} ({from:+.3} to {to:+.3} s from the fault)");
         for story in &reason.stories {
             println!("    - {}", story.replace('\n', "\n      "));
         }
