@@ -14,6 +14,7 @@ mod command;
 mod edge;
 mod faults;
 mod hedging;
+mod overload;
 mod peers;
 mod steering;
 mod support;

@@ -15,8 +15,13 @@ pub(crate) struct Load(Child);
 impl Load {
     /// Sends requests to `address` as `arguments` say.
     pub(crate) fn start(address: SocketAddr, arguments: &[&str]) -> Self {
+        Self::start_at(address, "/work", arguments)
+    }
+
+    /// As [`Load::start`], for another path.
+    pub(crate) fn start_at(address: SocketAddr, path: &str, arguments: &[&str]) -> Self {
         let mut command = mainstay();
-        command.args(["load", "--json", "--target", &format!("http://{address}/work")]).args(arguments);
+        command.args(["load", "--json", "--target", &format!("http://{address}{path}")]).args(arguments);
         Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
     }
 

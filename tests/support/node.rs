@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 use super::{Metrics, Process, eventually, free_address, http, mainstay};
 
+/// Everything goes to the one service.
+const CATCH_ALL: &str = "[[route]]\nservice = \"shop\"\n\n";
+
 /// A running node.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -22,9 +25,14 @@ pub(crate) struct Node {
 impl Node {
     /// A node with the service `shop` on these endpoints; `more` is appended to the configuration.
     pub(crate) fn start(endpoints: &[SocketAddr], more: &str) -> Self {
+        Self::with_routes(endpoints, CATCH_ALL, more)
+    }
+
+    /// As [`Node::start`], with these routes.
+    pub(crate) fn with_routes(endpoints: &[SocketAddr], routes: &str, more: &str) -> Self {
         let (web, admin) = (free_address(), free_address());
         let dir = TempDir::new().unwrap();
-        std::fs::write(dir.path().join("mainstay.toml"), configuration(web, admin, endpoints, more)).unwrap();
+        std::fs::write(dir.path().join("mainstay.toml"), configuration(web, admin, endpoints, routes, more)).unwrap();
         let mut command = mainstay();
         command.arg("run").arg(dir.path().join("mainstay.toml")).current_dir(dir.path());
         command.args(["--with-parent", &std::process::id().to_string()]);
@@ -57,7 +65,7 @@ impl Node {
     pub(crate) fn write(&self, endpoints: &[SocketAddr], more: &str) {
         // Renamed into place: the node looks at the file, and half a file is no configuration.
         let next = self.dir.path().join("next.toml");
-        std::fs::write(&next, configuration(self.web, self.admin, endpoints, more)).unwrap();
+        std::fs::write(&next, configuration(self.web, self.admin, endpoints, CATCH_ALL, more)).unwrap();
         std::fs::rename(next, self.file()).unwrap();
     }
 
@@ -86,11 +94,11 @@ impl Node {
     }
 }
 
-fn configuration(web: SocketAddr, admin: SocketAddr, endpoints: &[SocketAddr], more: &str) -> String {
+fn configuration(web: SocketAddr, admin: SocketAddr, endpoints: &[SocketAddr], routes: &str, more: &str) -> String {
     let endpoints = endpoints.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
     format!(
         "[admin]\naddress = \"{admin}\"\n\n[log]\nformat = \"json\"\n\n\
-         [[listener]]\nname = \"web\"\naddress = \"{web}\"\n\n[[route]]\nservice = \"shop\"\n\n\
+         [[listener]]\nname = \"web\"\naddress = \"{web}\"\n\n{routes}\
          [service.shop]\nendpoints = [{endpoints}]\n\n{more}"
     )
 }

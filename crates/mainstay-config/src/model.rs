@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use mainstay_core::{Bytes, Duration, Limit};
-use mainstay_policy::{EndpointSpec, RateLimitSettings, RetrySettings, ServiceSettings};
+use mainstay_policy::{EndpointSpec, Priority, RateLimitSettings, RetrySettings, ServiceSettings};
 
 pub use matching::{BodyMatch, Cidr, HostMatch, PathMatch, Pattern, ValueMatch};
 pub use rewrite::{HeaderOps, HostHeader, Part, Redirect, Template, Variable};
@@ -195,6 +195,8 @@ pub struct Route {
     pub timeout: Duration,
     /// After the head: the longest silence. Default 5 min.
     pub stream_idle: Duration,
+    /// What is shed first. Default normal.
+    pub priority: Priority,
     /// All must admit a call.
     pub rate_limits: Vec<RateLimitId>,
     /// Which `Host` goes upstream. Default the caller's.

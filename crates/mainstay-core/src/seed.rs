@@ -29,6 +29,8 @@ pub enum Purpose {
     Sample = 7,
     /// The bytes of an id.
     Id = 8,
+    /// When a refused call is to come again.
+    RetryAfter = 9,
 }
 
 impl Seed {

@@ -26,7 +26,7 @@ use std::task::{Context, Poll, ready};
 
 use mainstay_core::{CallId, Duration, Failure, Instant};
 use mainstay_http1::ResponseFacts;
-use mainstay_policy::{Call, Facts, Input, LimitId, LimitVerdict, Output, RefuseOrder, RetrySettings};
+use mainstay_policy::{Call, Facts, Input, LimitId, LimitVerdict, Output, RefuseOrder, RetrySettings, Turn};
 use mainstay_telemetry::LimitKey;
 
 use crate::answer::Problem;
@@ -308,9 +308,9 @@ impl<'a> Exchange<'a> {
             return false;
         }
         match self.leg.service.admission(self.leg.call.id()) {
-            Some(granted) => {
+            Some(turn) => {
                 self.leg.queued = false;
-                self.input(Input::Admitted { granted });
+                self.input(Input::Admitted { turn });
                 true
             }
             None => {
@@ -348,7 +348,7 @@ impl<'a> Exchange<'a> {
     /// The call stands in the queue no longer; a permit that was on its way to it goes to somebody else.
     fn leave_queue(&mut self) {
         if std::mem::take(&mut self.leg.queued) && self.leg.service.forget(self.leg.call.id()) {
-            self.input(Input::Admitted { granted: true });
+            self.input(Input::Admitted { turn: Turn::Granted });
         }
     }
 }

@@ -22,7 +22,7 @@ mod trace;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use caller::{Peer, caller_timeout, decimal, request_id};
+pub(crate) use caller::{Peer, caller_priority, caller_timeout, decimal, request_id};
 pub(crate) use date::{HttpDate, parse_date};
 pub(crate) use fields::FieldRules;
 pub(crate) use rate_limit::{RateLimitTold, retry_after};

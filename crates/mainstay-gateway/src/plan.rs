@@ -12,7 +12,7 @@ use mainstay_policy::{Balance, Facts};
 use mainstay_telemetry::Method;
 
 use crate::answer::Problem;
-use crate::forward::{Asked, Peer, Trace, caller_timeout, make_request_id, request_id};
+use crate::forward::{Asked, Peer, Trace, caller_priority, caller_timeout, make_request_id, request_id};
 use crate::route::{CompiledRoute, RouteTarget, balance_hash, normalise};
 use crate::worker::{Local, Worker};
 
@@ -201,6 +201,7 @@ pub(crate) fn plan<'a>(
         deadline: asker.began + allowed,
         covers_body: own.is_some(),
         limited: !route.rate_limits.is_empty(),
+        priority: caller_priority(fields, peer.trusted).unwrap_or(route.priority),
     };
     let body = match framing.body {
         BodyKind::None => BodyLength::Empty,

@@ -24,7 +24,7 @@ use mainstay_config::{
 };
 use mainstay_core::{Duration, below};
 use mainstay_http1::{Known, RequestView};
-use mainstay_policy::RetrySettings;
+use mainstay_policy::{Priority, RetrySettings};
 
 pub(crate) use hash::stable_hash;
 pub(crate) use path::{BadPath, normalise};
@@ -54,6 +54,8 @@ pub(crate) struct CompiledRoute {
     pub(crate) timeout: Duration,
     /// After the head: the longest silence.
     pub(crate) stream_idle: Duration,
+    /// What is shed first.
+    pub(crate) priority: Priority,
     /// All must admit a call.
     pub(crate) rate_limits: Vec<RateLimitId>,
     /// Its own rule for retries; `None`: the service's.
@@ -151,6 +153,7 @@ impl CompiledRoute {
             target: RouteTarget::new(route),
             timeout: route.timeout,
             stream_idle: route.stream_idle,
+            priority: route.priority,
             rate_limits: route.rate_limits.clone(),
             retry: match &route.retry {
                 RouteRetry::Service => None,

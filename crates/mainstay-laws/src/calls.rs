@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Ratio, Seed};
 use mainstay_policy::{
     AnswerFacts, AttemptReason, Balance, BreakerOrder, BudgetSettings, Call, CheckFailure, CheckResult, EndpointSpec,
-    Facts, HealthSettings, Input, LimitId, LimitVerdict, Order, Output, PermitPool, Probe, Record, Service,
+    Facts, HealthSettings, Input, LimitId, LimitVerdict, Order, Output, PermitPool, Priority, Probe, Record, Service,
     ServiceSettings,
 };
 
@@ -152,6 +152,7 @@ impl Play<'_> {
             deadline: self.now + Duration::from_millis(choices.pick(&[0, 1, 90, 800, 8_000])),
             covers_body: choices.one_in(2),
             limited: choices.one_in(4),
+            priority: choices.pick(&Priority::ALL),
         };
         let mut call = Call::new(CallId(self.begun), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -250,7 +251,7 @@ impl Play<'_> {
             let Some(admission) = self.service.poll_admitted(self.now) else { break };
             match self.calls.iter_mut().find(|seen| seen.call.id() == admission.call) {
                 Some(seen) => {
-                    let input = Input::Admitted { granted: admission.granted };
+                    let input = Input::Admitted { turn: admission.turn };
                     seen.call.handle_input(&mut self.service, self.now, input);
                 }
                 None => self.service.decline(self.now, admission),
@@ -286,6 +287,7 @@ impl Play<'_> {
             deadline: self.now + Duration::from_secs(10),
             covers_body: false,
             limited: false,
+            priority: Priority::Normal,
         };
         let mut call = Call::new(CallId(u64::MAX), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);

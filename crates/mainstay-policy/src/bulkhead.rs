@@ -11,13 +11,11 @@
 //! Who returns one for the others' sake lets each that starved then have its turn before it takes one by right again,
 //! though it starves itself by now: else the worker that releases, being there first, would win every time.
 //!
-//! **Queue.** First in, first out, bounded. A call that waits is admitted or told that it waited too long, once; until
-//! then it may leave. While the queue has not been empty for 100 ms it is a standing queue, which buys no throughput and
-//! only makes everybody late: the wait that is accepted falls to 40 ms, so that those who are served are served in time
-//! (K. Nichols, V. Jacobson: "Controlling Queue Delay", ACM Queue, 2012; B. Maurer: "Fail at Scale", ACM Queue, 2015).
-//! As in CoDel, the last one is not dropped for it, because the permit would go unused.
+//! **Queue.** Who finds no permit waits for one; in which order and how long, [`crate::queue`] decides. Of a call's
+//! priority the permits know one thing: what can be shed is admitted only while a fifth of the limit is free, so that it
+//! is shed before anybody else has to wait. A critical call needs no such reserve, because it is the first in the queue:
+//! it waits for one permit to come back.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -26,13 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mainstay_core::{CallId, Duration, Instant, Limit};
 
-use crate::{Adaptive, BulkheadSettings, Concurrency, Sample, Samples};
-
-/// A queue that has not been empty for this long is a standing queue.
-const STANDING: Duration = Duration::from_millis(100);
-
-/// The longest wait that is accepted in a standing queue.
-const STANDING_WAIT: Duration = Duration::from_millis(40);
+use crate::queue::Queue;
+use crate::{Adaptive, Admission, BulkheadSettings, Concurrency, NoPlace, Priority, Sample, Samples, Wish};
 
 /// Permits that a worker takes at once, at most.
 const BLOCK_MAX: u32 = 32;
@@ -143,19 +136,6 @@ const fn limit_of(permits: u32) -> Limit<u32> {
     }
 }
 
-/// The queue has no room for another call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueFull;
-
-/// A call's wait is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Admission {
-    /// Which call.
-    pub call: CallId,
-    /// It has a permit now, to be given back by [`Bulkhead::release`]; otherwise it has waited too long.
-    pub granted: bool,
-}
-
 /// One worker's share of a service's permits, and its calls that wait for one.
 #[derive(Debug)]
 pub struct Bulkhead {
@@ -166,19 +146,9 @@ pub struct Bulkhead {
     starving: bool,
     /// Turns that have to pass before this worker takes what others starve for.
     stands_back: u64,
-    queue_max: usize,
-    queue: VecDeque<Waiting>,
-    /// When the queue was last empty.
-    standing_since: Instant,
+    queue: Queue,
     /// What attempts measured that the pool was not told yet.
     samples: Samples,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    call: CallId,
-    since: Instant,
-    deadline: Instant,
 }
 
 impl Bulkhead {
@@ -196,9 +166,7 @@ impl Bulkhead {
             spare: 0,
             starving: false,
             stands_back: 0,
-            queue_max: settings.queue as usize,
-            queue: VecDeque::new(),
-            standing_since: Instant::ORIGIN,
+            queue: Queue::new(settings.queue),
             samples: Samples::default(),
         }
     }
@@ -206,15 +174,21 @@ impl Bulkhead {
     /// Changes the settings, those of the shared pool included. Attempts under way and calls that wait stay; after a
     /// lower ceiling no permit is given out until enough have come back.
     pub fn configure(&mut self, now: Instant, settings: &BulkheadSettings) {
-        self.queue_max = settings.queue as usize;
+        self.queue.configure(settings.queue);
         self.pool.steer(|concurrency| concurrency.configure(settings.adaptive, settings.concurrency));
         self.poke(now);
     }
 
-    /// Takes a permit for a call's first attempt: only if nobody waits for one.
+    /// Takes a permit for a call's first attempt: only if nobody waits who is served before it.
     #[must_use]
-    pub fn try_enter(&mut self) -> bool {
-        self.queue.is_empty() && self.try_acquire()
+    pub fn try_enter(&mut self, priority: Priority) -> bool {
+        self.queue.is_next(priority) && self.is_admitted(priority) && self.try_acquire()
+    }
+
+    /// What can be shed is not to be the reason for which others wait.
+    fn is_admitted(&self, priority: Priority) -> bool {
+        let limit = self.pool.cell.limit.load(Relaxed);
+        priority != Priority::Sheddable || self.in_flight() < limit - limit / 5
     }
 
     /// Takes a permit for a further attempt of a call, if one is free.
@@ -235,36 +209,20 @@ impl Bulkhead {
         self.samples.add(in_flight, sample);
     }
 
-    /// Lets a call wait for a permit, at the longest until `deadline`, and says how many wait before it.
+    /// Lets a call wait for a permit, and says how many are served before it.
     ///
     /// # Errors
-    /// [`QueueFull`] when as many wait as may.
-    pub fn enqueue(&mut self, now: Instant, call: CallId, deadline: Instant) -> Result<u32, QueueFull> {
-        let ahead = self.queue.len();
-        if ahead >= self.queue_max {
-            return Err(QueueFull);
-        }
-        if ahead == 0 {
-            self.standing_since = now;
-        }
-        self.queue.push_back(Waiting { call, since: now, deadline });
+    /// [`NoPlace`] when it would wait in vain, or as many wait as may.
+    pub fn enqueue(&mut self, now: Instant, wish: &Wish) -> Result<u32, NoPlace> {
+        let place = self.queue.push(now, wish);
         self.watch_starving();
-        Ok(ahead as u32)
+        place
     }
 
     /// A call waits no longer: its own time is up, or its caller left. Nothing happens when it does not wait.
     pub fn leave(&mut self, call: CallId) {
-        if let Some(place) = self.place(call) {
-            self.queue.remove(place);
-            self.watch_starving();
-        }
-    }
-
-    /// Calls are numbered as they come, so the queue is in order but for the odd call that was held up before it.
-    /// Removal moves the shorter side, and who leaves is mostly the oldest.
-    fn place(&self, call: CallId) -> Option<usize> {
-        let sorted = self.queue.binary_search_by_key(&call, |waiting| waiting.call).ok();
-        sorted.or_else(|| self.queue.iter().position(|waiting| waiting.call == call))
+        self.queue.leave(call);
+        self.watch_starving();
     }
 
     /// An attempt gives its permit back. Whoever waits may be admitted now: ask [`Bulkhead::poll_admitted`].
@@ -277,22 +235,27 @@ impl Bulkhead {
         self.share();
     }
 
-    /// The next call whose wait is over, if a permit is free.
+    /// The next call whose wait is over: it waits in vain, or a permit is free for it. `served` is how long an answer
+    /// usually takes.
     #[must_use]
-    pub fn poll_admitted(&mut self, now: Instant) -> Option<Admission> {
-        let head = *self.queue.front()?;
-        if !self.has_spare() {
+    pub fn poll_admitted(&mut self, now: Instant, served: Duration) -> Option<Admission> {
+        if let Some(dropped) = self.queue.drop_next(now, served) {
+            self.watch_starving();
+            return Some(dropped);
+        }
+        let first = self.queue.first(|priority| self.is_admitted(priority))?;
+        if !self.try_acquire() {
             return None;
         }
-        let granted = !self.waited_too_long(now, head) && self.try_acquire();
-        self.queue.pop_front();
+        let granted = self.queue.grant(now, first);
         self.watch_starving();
-        Some(Admission { call: head.call, granted })
+        granted
     }
 
-    fn waited_too_long(&self, now: Instant, head: Waiting) -> bool {
-        let standing = self.queue.len() > 1 && now.since(self.standing_since) > STANDING;
-        head.deadline <= now || (standing && now.since(head.since) > STANDING_WAIT)
+    /// How long those that wait here will need, as far as that is known.
+    #[must_use]
+    pub fn drains_in(&self) -> Duration {
+        self.queue.drains_in()
     }
 
     /// Tells the pool what was measured here, and looks at the permits of the other workers: returns spare ones that are
@@ -374,7 +337,8 @@ impl Bulkhead {
     }
 
     fn watch_starving(&mut self) {
-        let starving = !self.queue.is_empty() && self.in_use + self.spare == 0;
+        let starving =
+            self.in_use + self.spare == 0 && self.queue.first(|priority| self.is_admitted(priority)).is_some();
         match (self.starving, starving) {
             (false, true) => _ = self.pool.cell.starving.fetch_add(1, Relaxed),
             (true, false) => {

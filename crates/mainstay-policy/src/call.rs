@@ -22,13 +22,13 @@
 
 use std::sync::Arc;
 
-use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Origin, earliest};
+use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Limit, Origin, earliest};
 
 use crate::service::{Held, LostAndFound};
 use crate::{
     Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, HedgeAfter,
-    HedgeSettings, LimitId, LimitVerdict, NoEndpoint, NoRetry, Record, Refusal, Report, RetrySettings, Sample, Service,
-    pause,
+    HedgeSettings, LimitId, LimitVerdict, NoEndpoint, NoPlace, NoRetry, Record, Refusal, Report, RetrySettings, Sample,
+    Service, Turn, Wish, pause,
 };
 
 mod attempts;
@@ -144,7 +144,7 @@ impl Call {
         match input {
             Input::Begin => self.begin(service, now),
             Input::Limits { limit, verdict } => self.limits(service, now, limit, verdict),
-            Input::Admitted { granted } => self.admitted(service, now, granted),
+            Input::Admitted { turn } => self.admitted(service, now, turn),
             Input::Waits { attempt } => self.waits(attempt),
             Input::Unable { attempt } => self.unable(service, now, attempt, false),
             Input::Connected { attempt } => self.connected(attempt),
@@ -314,36 +314,54 @@ impl Call {
     }
 
     fn enter_bulkhead(&mut self, service: &mut Service, now: Instant) {
-        if service.bulkhead.try_enter() {
+        if service.bulkhead.try_enter(self.facts.priority) {
             return self.attempt(service, now, AttemptReason::First);
         }
-        let until = (now + service.settings().bulkhead.queue_timeout).min(self.facts.deadline);
-        match service.bulkhead.enqueue(now, self.id, until) {
+        let (priority, deadline, served) = (self.facts.priority, self.facts.deadline, service.served());
+        let until = (now + service.settings().bulkhead.queue_timeout).min(deadline);
+        match service.bulkhead.enqueue(now, &Wish { call: self.id, priority, until, deadline, served }) {
             Ok(ahead) => {
                 self.record.push(now, Decision::Queued { ahead });
                 self.stage = Stage::Queued { until };
             }
-            Err(_full) => self.fall_back(service, now, Refusal::QueueFull, Some(Duration::from_secs(1))),
+            Err(NoPlace::LongWait { expected, accepted }) => {
+                self.record.push(now, Decision::long_wait(expected, accepted));
+                self.shed(service, now, Refusal::LongWait);
+            }
+            Err(NoPlace::Full) => self.shed(service, now, Refusal::QueueFull),
+            Err(NoPlace::Hopeless) => self.shed(service, now, Refusal::Hopeless),
         }
     }
 
-    fn admitted(&mut self, service: &mut Service, now: Instant, granted: bool) {
-        match (self.stage, granted) {
-            (Stage::Queued { .. }, true) => {
+    fn admitted(&mut self, service: &mut Service, now: Instant, turn: Turn) {
+        let waits = matches!(self.stage, Stage::Queued { .. });
+        match turn {
+            Turn::Granted if waits => {
                 self.record.push(now, Decision::Admitted);
                 self.attempt(service, now, AttemptReason::First);
             }
-            (Stage::Queued { .. }, false) => self.left_queue(service, now, Timer::Queue),
-            (_, true) => service.bulkhead.release(now),
-            (_, false) => {}
+            Turn::Granted => service.bulkhead.release(now),
+            Turn::Late if waits => self.shed(service, now, Refusal::QueueTimeout),
+            Turn::Displaced if waits => self.shed(service, now, Refusal::Displaced),
+            Turn::Hopeless if waits => self.shed(service, now, Refusal::Hopeless),
+            Turn::Late | Turn::Displaced | Turn::Hopeless => {}
         }
     }
 
     fn left_queue(&mut self, service: &mut Service, now: Instant, why: Timer) {
-        let refusal = if why == Timer::Call { Refusal::Deadline } else { Refusal::QueueTimeout };
+        self.shed(service, now, if why == Timer::Call { Refusal::Deadline } else { Refusal::QueueTimeout });
+    }
+
+    /// Refuses it because not all can be served.
+    fn shed(&mut self, service: &mut Service, now: Instant, refusal: Refusal) {
+        let bulkhead = &service.bulkhead;
+        let limit = if let Limit::At(limit) = bulkhead.limit() { limit } else { u32::MAX };
+        let (in_flight, waiting) = (bulkhead.in_flight(), bulkhead.waiting());
+        self.record.push(now, Decision::Overload { limit, in_flight, waiting });
         // Nothing was asked of the service, so even a deadline that passed here does not speak against it.
         self.settle(service, now, CallOutcome::Nothing);
-        self.fall_back(service, now, refusal, Some(Duration::from_secs(1)));
+        let after = service.retry_after(self.id);
+        self.fall_back(service, now, refusal, Some(after));
     }
 }
 

@@ -11,7 +11,7 @@
 //! already there does not make the limit overshoot. On top comes a slack of four times the square root of the limit: what
 //! keeps a busy station busy although arrivals are random (S. Halfin, W. Whitt, 1981).
 //!
-//! - **No ratchet.** A limit that is not half used does not change. Answers that are slow for another reason than ours
+//! - **No ratchet.** A limit that is not half used does not change, unless most attempts are given up for their time. Answers that are slow for another reason than ours
 //!   (a new version, a slow database) must not starve a service: when fewer in flight do not make answers quicker, or more
 //!   do not make them slower, then they do not wait for each other, and the long-term latency follows at once. Under a
 //!   long overload the limit is lifted by a half for a moment every two seconds, so that this is noticed; load is never
@@ -53,6 +53,9 @@ const TOLERANCE: f64 = 2.0;
 const TOLERATED: f64 = 20e6;
 /// How far one window moves the limit towards what it says.
 const SMOOTHING: f64 = 0.5;
+
+/// When most are given up for their time, no more is carried than this share of what was in flight.
+const BLIND: f64 = 0.5;
 
 /// The long-term latency falls to shorter ones with this time constant...
 const FALL: Duration = Duration::from_secs(2);
@@ -288,31 +291,39 @@ impl Concurrency {
         let usual = *self.usual.get_or_insert(window.latency);
         let tolerated = (usual * TOLERANCE).max(usual + TOLERATED);
         let is_busy = self.is_used(window);
-        let is_slow = window.latency > tolerated;
-        if !is_slow || !is_busy {
+        if window.is_blind() {
+            // Callers whose deadlines are short give up before half of a high limit is ever used.
+            let carried = window.in_flight * (tolerated / window.latency).min(BLIND) + slack(self.limit);
             (self.mark, self.congested) = (None, 0);
-            if !window.is_blind() {
-                self.remember(lasted, window.latency, is_busy);
-            }
+            self.approach(carried.min(self.limit));
+            return;
+        }
+        if window.latency <= tolerated || !is_busy {
+            (self.mark, self.congested) = (None, 0);
+            self.remember(lasted, window.latency, is_busy);
             if is_busy {
                 self.limit += slack(self.limit);
             }
             return;
         }
         self.congested += 1;
-        if !window.is_blind() && self.is_not_ours(window) {
+        if self.is_not_ours(window) {
             self.usual = Some(usual.max(window.latency / TOLERANCE));
             self.mark = None;
             return;
         }
         let carried = window.in_flight * tolerated / window.latency + slack(self.limit);
-        self.limit += (carried - self.limit) * SMOOTHING;
+        self.approach(carried);
         let turn = self.congested % LOOK_EVERY;
         if turn == 0 {
             self.limit *= LOOK_UP;
         } else if turn < LOOK_FOR && self.congested > LOOK_EVERY {
             self.limit = self.limit.max(carried * LOOK_UP);
         }
+    }
+
+    fn approach(&mut self, carried: f64) {
+        self.limit += (carried - self.limit) * SMOOTHING;
     }
 
     /// Whether answers are as slow with fewer in flight, or no slower with more: then they do not wait for each other.

@@ -62,6 +62,22 @@ pub enum Decision {
     },
     /// A permit came free after the wait.
     Admitted,
+    /// It would wait longer than it may.
+    LongWait {
+        /// Milliseconds that it would wait.
+        expected_ms: u32,
+        /// Milliseconds that it may.
+        accepted_ms: u32,
+    },
+    /// It is refused because not all can be served.
+    Overload {
+        /// Attempts that may run; `u32::MAX` when that is not limited.
+        limit: u32,
+        /// Attempts that run.
+        in_flight: u32,
+        /// Calls that wait.
+        waiting: u32,
+    },
     /// An attempt begins.
     Attempt {
         /// Which one, from 0.
@@ -143,6 +159,13 @@ pub enum Decision {
     },
     /// The call ended.
     Ended(End),
+}
+
+impl Decision {
+    pub(crate) fn long_wait(expected: Duration, accepted: Duration) -> Self {
+        let millis = |length: Duration| u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+        Self::LongWait { expected_ms: millis(expected), accepted_ms: millis(accepted) }
+    }
 }
 
 /// Why there is an attempt.
@@ -280,6 +303,12 @@ pub enum Refusal {
     QueueFull,
     /// It waited too long in the queue.
     QueueTimeout,
+    /// It would have waited too long in the queue.
+    LongWait,
+    /// A more important call took its place in the queue.
+    Displaced,
+    /// Its deadline came before an answer usually does.
+    Hopeless,
     /// We lacked what an attempt needs: a connection of the pool, a descriptor, a port, memory.
     Exhausted,
     /// No endpoint can be used.
@@ -296,7 +325,13 @@ impl Refusal {
     pub const fn origin(self) -> Origin {
         match self {
             Self::RateLimited | Self::DeadlinePassed | Self::SlowRequest => Origin::Client,
-            Self::BreakerOpen | Self::QueueFull | Self::QueueTimeout | Self::Exhausted => Origin::Us,
+            Self::BreakerOpen
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::LongWait
+            | Self::Displaced
+            | Self::Hopeless
+            | Self::Exhausted => Origin::Us,
             Self::NoEndpoint | Self::Deadline | Self::Failed(_) => Origin::Upstream,
         }
     }
@@ -311,6 +346,9 @@ impl Refusal {
             Self::BreakerOpen => "breaker_open",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::LongWait => "long_wait",
+            Self::Displaced => "displaced",
+            Self::Hopeless => "hopeless",
             Self::Exhausted => "exhausted",
             Self::NoEndpoint => "no_endpoint",
             Self::Deadline => "deadline",

@@ -8,13 +8,16 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Seed};
+use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Purpose, Seed, below};
 
 use crate::{
     Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, BreakerState, Budget, Bulkhead, CallOutcome,
     CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fleet, FleetDelta, FleetEvent, HEDGES_MAX, Order,
-    PermitPool, Report, ServiceSettings,
+    PermitPool, Report, ServiceSettings, Turn,
 };
+
+/// The longest that the refused are asked to stay away, in seconds, before it is drawn.
+const RETRY_AFTER_MAX: u64 = 30;
 
 /// One service, as one worker sees it.
 #[derive(Debug)]
@@ -113,16 +116,17 @@ impl Service {
         self.breaker.order(now, order);
     }
 
-    /// The next call whose wait in the queue is over, and whether a permit came with it: hand it to the call as
+    /// The next call whose wait in the queue is over, and how: hand it to the call as
     /// [`crate::Input::Admitted`]. Poll it after every input to any call of the service, and after [`Service::poke`].
     #[must_use]
     pub fn poll_admitted(&mut self, now: Instant) -> Option<Admission> {
-        self.bulkhead.poll_admitted(now)
+        let served = self.served();
+        self.bulkhead.poll_admitted(now, served)
     }
 
     /// Gives back the permit of an [`Admission`] whose call has vanished in the meantime.
     pub fn decline(&mut self, now: Instant, admission: Admission) {
-        if admission.granted {
+        if admission.turn == Turn::Granted {
             self.bulkhead.release(now);
         }
     }
@@ -177,6 +181,19 @@ impl Service {
             limit: self.bulkhead.limit(),
             ceiling: self.bulkhead.ceiling(),
         }
+    }
+
+    /// How long an answer usually takes, as far as that is known.
+    pub(crate) fn served(&self) -> Duration {
+        self.fleet.median_latency().unwrap_or_default()
+    }
+
+    /// When a call that we refuse is to come again: not before those that wait are served, and in whole seconds, because
+    /// that is what can be told. Drawn for each call from once to twice that, so that they do not all come together.
+    pub(crate) fn retry_after(&self, call: CallId) -> Duration {
+        let seconds = self.bulkhead.drains_in().as_secs_ceil().clamp(1, RETRY_AFTER_MAX);
+        let more = below(self.seed.draw(call.0, 0, Purpose::RetryAfter), seconds + 1);
+        Duration::from_secs(seconds + more)
     }
 
     /// Where the luck of its calls comes from.

@@ -458,6 +458,33 @@ impl Default for BulkheadSettings {
     }
 }
 
+/// How much a call matters when not all can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Priority {
+    /// Shed last.
+    Critical,
+    /// The default.
+    #[default]
+    Normal,
+    /// Shed first.
+    Sheddable,
+}
+
+impl Priority {
+    /// All of them, the most important first.
+    pub const ALL: [Self; 3] = [Self::Critical, Self::Normal, Self::Sheddable];
+
+    /// The word for configurations, metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Critical => "critical",
+            Self::Normal => "normal",
+            Self::Sheddable => "sheddable",
+        }
+    }
+}
+
 /// How the limit on attempts at once follows latency ([`crate::Concurrency`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Adaptive {

@@ -112,6 +112,12 @@ impl FoundRecord {
             ),
             Decision::Queued { ahead } => self.queued(ahead),
             Decision::Admitted => told("admitted", "a permit came free", None),
+            Decision::LongWait { expected_ms, accepted_ms } => told(
+                "long_wait",
+                format!("it would wait about {expected_ms} ms for a permit, and {accepted_ms} ms are accepted"),
+                self.key("bulkhead.queue_timeout"),
+            ),
+            Decision::Overload { limit, in_flight, waiting } => self.overload(limit, in_flight, waiting),
             Decision::Attempt { attempt, why, .. } => self.attempt(entry, attempt, why),
             Decision::Head { attempt, status } => {
                 told("head", format!("attempt {}: an answer with status {status}", ordinal(attempt)), None)
@@ -205,6 +211,15 @@ impl FoundRecord {
         };
         let text = format!("as many attempts run as may: it waits, {behind}");
         told("queued", text, self.key("bulkhead.concurrency"))
+    }
+
+    fn overload(&self, limit: u32, in_flight: u32, waiting: u32) -> Told {
+        let calls = if waiting == 1 { "call waits" } else { "calls wait" };
+        let text = match limit {
+            u32::MAX => format!("it is shed: {in_flight} attempts run, {waiting} {calls}"),
+            limit => format!("it is shed: {in_flight} attempts run where {limit} may now, {waiting} {calls}"),
+        };
+        told("overload", text, self.key("bulkhead.concurrency"))
     }
 
     fn attempt(&self, entry: &Entry, attempt: u8, why: AttemptReason) -> Told {
@@ -345,6 +360,11 @@ impl FoundRecord {
                 ("no permit is free, and as many calls wait for one as may", self.key("bulkhead.queue"))
             }
             Refusal::QueueTimeout => ("it waited as long as it may", self.key("bulkhead.queue_timeout")),
+            Refusal::LongWait => {
+                ("refused at once, because it would wait too long", self.key("bulkhead.queue_timeout"))
+            }
+            Refusal::Displaced => ("a more important call took its place", Some("route.priority".to_owned())),
+            Refusal::Hopeless => ("its deadline comes before an answer usually does", Some("route.timeout".to_owned())),
             Refusal::Exhausted => ("Mainstay lacked what an attempt needs", None),
             Refusal::NoEndpoint => ("no endpoint can be used", self.key("endpoints")),
             Refusal::Deadline => ("its deadline passed", Some("route.timeout".to_owned())),
@@ -631,6 +651,24 @@ mod tests {
                 .story(|_| None);
         let line = "there was no answer for 20 ms, but no other attempt is made beside it: the retry budget is empty";
         assert!(story.contains(line), "{story}");
+    }
+
+    #[test]
+    fn who_is_refused_at_once_is_told_what_it_would_have_waited_for() {
+        let story = record(&[
+            (40, Decision::LongWait { expected_ms: 90, accepted_ms: 40 }),
+            (40, Decision::Overload { limit: 212, in_flight: 212, waiting: 37 }),
+            (40, Decision::Ended(End::Refused(Refusal::LongWait))),
+        ])
+        .story(|_| None);
+        expect![[r#"
+            request r-1, 3 s ago
+                  0.0 ms  arrived: GET /cart/7 on route /cart, service shop, deadline in 15 s  [route.timeout]
+                  0.0 ms  it would wait about 90 ms for a permit, and 40 ms are accepted  [service.shop.bulkhead.queue_timeout]
+                  0.0 ms  it is shed: 212 attempts run where 212 may now, 37 calls wait  [service.shop.bulkhead.concurrency]
+                  0.0 ms  ended without an answer: refused at once, because it would wait too long  [service.shop.bulkhead.queue_timeout]
+        "#]]
+        .assert_eq(&story);
     }
 
     #[test]

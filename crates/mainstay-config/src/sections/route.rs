@@ -1,6 +1,7 @@
 //! `[[route]]`: which calls go where.
 
 use mainstay_core::Duration;
+use mainstay_policy::Priority;
 
 use super::attempts;
 use super::matching::{Method, conditions, cookie_name, header_name, query_name};
@@ -24,7 +25,8 @@ pub(super) fn route(s: &mut Section<'_>, names: &Names) -> Option<Route> {
     s.later("mirror", "off");
     let timeout: Positive<Duration> = s.get("timeout", "15s");
     let stream_idle: Positive<Duration> = s.get("stream_idle", "5m");
-    s.choice("priority", "normal", &[("normal", ())], &["critical", "sheddable"]);
+    let priorities = Priority::ALL.map(|priority| (priority.as_str(), priority));
+    let priority = s.choice("priority", "normal", &priorities, &[]).unwrap_or_default();
     let rate_limits = s.items("rate_limit", |item| names.rate_limit(item));
     let host_header = s.get("host_header", "preserve");
     let strip_prefix: Option<StripPrefix> = s.get("strip_prefix", "off");
@@ -47,6 +49,7 @@ pub(super) fn route(s: &mut Section<'_>, names: &Names) -> Option<Route> {
         target: target(s, service, split, redirect)?,
         timeout: timeout.0,
         stream_idle: stream_idle.0,
+        priority,
         rate_limits,
         host_header,
         strip_prefix: strip_prefix.map(|prefix| prefix.0),

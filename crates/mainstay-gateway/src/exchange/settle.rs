@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use mainstay_core::{Instant, Origin};
 use mainstay_http1::RequestView;
-use mainstay_policy::{Decision, End, Entry, FallbackKind, Input};
+use mainstay_policy::{Decision, End, Entry, FallbackKind, Input, Turn};
 use mainstay_telemetry::{
-    AttemptResult, EndpointKey, LimitKey, Line, Priority, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
+    AttemptResult, EndpointKey, LimitKey, Line, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
     hedge_results, tries as tries_of,
 };
 
@@ -182,7 +182,7 @@ impl Exchange<'_> {
                 Decision::NoRetry { why } => counters.no_retry(leg.service.key, why),
                 Decision::Fallback { kind } => counters.fallback(leg.service.key, kind),
                 Decision::Ended(End::Refused(refusal)) => {
-                    counters.refused(leg.service.key, Priority::Normal, refusal);
+                    counters.refused(leg.service.key, self.plan.facts.priority, refusal);
                 }
                 Decision::OverLimit { limit, .. } => counters.rate_limited(LimitKey::of(limit)),
                 _ => {}
@@ -196,7 +196,7 @@ impl Drop for Leg {
     fn drop(&mut self) {
         if self.queued && self.service.forget(self.call.id()) {
             let now = self.clock.now();
-            self.call.handle_input(&mut self.service.core(), now, Input::Admitted { granted: true });
+            self.call.handle_input(&mut self.service.core(), now, Input::Admitted { turn: Turn::Granted });
         }
     }
 }

@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use mainstay_config::Cidr;
 use mainstay_core::Duration;
 use mainstay_http1::{FieldsView, Known};
+use mainstay_policy::Priority;
 
 /// Longest id of a request that is kept; a longer one is replaced.
 const REQUEST_ID_MAX: usize = 128;
@@ -136,6 +137,13 @@ pub(crate) fn caller_timeout(fields: FieldsView<'_>, trusted: bool) -> Option<Du
     ours.into_iter().chain(grpc).min()
 }
 
+/// How much the call matters, as a trusted peer says: a gateway in front of this one has decided it already.
+#[must_use]
+pub(crate) fn caller_priority(fields: FieldsView<'_>, trusted: bool) -> Option<Priority> {
+    let said = fields.get(Known::XMainstayPriority).filter(|_| trusted)?;
+    Priority::ALL.into_iter().find(|priority| priority.as_str().as_bytes() == said)
+}
+
 /// Whether the request is a gRPC call.
 #[must_use]
 pub(crate) fn is_grpc(fields: FieldsView<'_>) -> bool {
@@ -214,6 +222,16 @@ mod tests {
             assert_eq!(id(&[("x-request-id", value)]), None, "{value}");
         }
         assert_eq!(id(&[("x-request-id", "a"), ("x-request-id", "b")]), None);
+    }
+
+    #[test]
+    fn a_priority_is_believed_from_trusted_proxies_only() {
+        let priority =
+            |trusted, value| fields(&[("x-mainstay-priority", value)], |view| caller_priority(view, trusted));
+        assert_eq!(priority(true, "critical"), Some(Priority::Critical));
+        assert_eq!(priority(true, "sheddable"), Some(Priority::Sheddable));
+        assert_eq!(priority(false, "critical"), None);
+        assert_eq!(priority(true, "urgent"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use mainstay_core::{CallId, EndpointId, Instant};
-use mainstay_policy::{Checkout, ConnectionId, EndpointSpec, Freshness, Pool, Service};
+use mainstay_policy::{Checkout, ConnectionId, EndpointSpec, Freshness, Pool, Service, Turn};
 use mainstay_telemetry::{EndpointKey, Names, ServiceKey};
 
 use crate::upstream::Connection;
@@ -45,7 +45,7 @@ struct EndpointCell {
 #[derive(Debug)]
 struct Waiter {
     waker: Waker,
-    admitted: Option<bool>,
+    admitted: Option<Turn>,
 }
 
 /// The connection of an attempt.
@@ -194,8 +194,8 @@ impl ServiceCell {
         waiter.waker.clone_from(waker);
     }
 
-    /// Whether the wait of `call` is over, and whether a permit came with it. Said once.
-    pub(crate) fn admission(&self, call: CallId) -> Option<bool> {
+    /// How the wait of `call` ended, once it has. Said once.
+    pub(crate) fn admission(&self, call: CallId) -> Option<Turn> {
         let mut waiting = self.waiting.borrow_mut();
         let admitted = waiting.get(&call)?.admitted?;
         waiting.remove(&call);
@@ -204,7 +204,7 @@ impl ServiceCell {
 
     /// `call` no longer waits: whether a permit was on its way to it.
     pub(crate) fn forget(&self, call: CallId) -> bool {
-        self.waiting.borrow_mut().remove(&call).is_some_and(|waiter| waiter.admitted == Some(true))
+        self.waiting.borrow_mut().remove(&call).is_some_and(|waiter| waiter.admitted == Some(Turn::Granted))
     }
 
     /// Wakes the calls whose wait is over. To be called after every input to a call of the service, and after a poke.
@@ -213,7 +213,7 @@ impl ServiceCell {
         while let Some(admission) = core.poll_admitted(now) {
             match self.waiting.borrow_mut().get_mut(&admission.call) {
                 Some(waiter) => {
-                    waiter.admitted = Some(admission.granted);
+                    waiter.admitted = Some(admission.turn);
                     waiter.waker.wake_by_ref();
                 }
                 None => core.decline(now, admission),

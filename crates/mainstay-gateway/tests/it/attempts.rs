@@ -170,7 +170,8 @@ fn who_finds_the_queue_full_is_refused_at_once() {
         std::thread::yield_now();
     }
     let answer = world.ask(GET);
-    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    assert_eq!(answer.status, 503);
+    assert!(matches!(answer.field("retry-after"), Some("1" | "2")), "drawn for each: {answer:?}");
 }
 
 #[test]

@@ -1,8 +1,7 @@
-use std::collections::VecDeque;
-
 use proptest::prelude::*;
 
 use super::*;
+use crate::Turn;
 
 fn at(millis: u64) -> Instant {
     Instant::ORIGIN + Duration::from_millis(1_000_000 + millis)
@@ -20,25 +19,33 @@ fn workers<const N: usize>(concurrency: u32, queue: u32) -> [Bulkhead; N] {
     std::array::from_fn(|_| Bulkhead::new(&settings(concurrency, queue), pool.clone()))
 }
 
+fn wish(call: u64, priority: Priority, until: u64) -> Wish {
+    Wish { call: CallId(call), priority, until: at(until), deadline: at(until + 60_000), served: Duration::ZERO }
+}
+
 fn wait_in(bulkhead: &mut Bulkhead, millis: u64, call: u64) {
-    bulkhead.enqueue(at(millis), CallId(call), at(millis + LATER)).unwrap();
+    bulkhead.enqueue(at(millis), &wish(call, Priority::Normal, millis + LATER)).unwrap();
+}
+
+fn poll(bulkhead: &mut Bulkhead, millis: u64) -> Option<Admission> {
+    bulkhead.poll_admitted(at(millis), Duration::ZERO)
 }
 
 /// The calls whose wait is over: positive with a permit, negative without one.
 fn admitted(bulkhead: &mut Bulkhead, millis: u64) -> Vec<i64> {
-    std::iter::from_fn(|| bulkhead.poll_admitted(at(millis)))
-        .map(|admission| admission.call.0 as i64 * if admission.granted { 1 } else { -1 })
+    std::iter::from_fn(|| poll(bulkhead, millis))
+        .map(|admission| admission.call.0 as i64 * if admission.turn == Turn::Granted { 1 } else { -1 })
         .collect()
 }
 
 #[test]
 fn calls_wait_in_the_order_in_which_they_came() {
     let [mut worker] = workers(1, 3);
-    assert!(worker.try_enter());
-    assert_eq!(worker.enqueue(at(0), CallId(1), at(LATER)), Ok(0));
-    assert_eq!(worker.enqueue(at(0), CallId(2), at(LATER)), Ok(1));
-    assert_eq!(worker.enqueue(at(0), CallId(3), at(LATER)), Ok(2));
-    assert_eq!(worker.enqueue(at(0), CallId(4), at(LATER)), Err(QueueFull));
+    assert!(worker.try_enter(Priority::Normal));
+    assert_eq!(worker.enqueue(at(0), &wish(1, Priority::Normal, LATER)), Ok(0));
+    assert_eq!(worker.enqueue(at(0), &wish(2, Priority::Normal, LATER)), Ok(1));
+    assert_eq!(worker.enqueue(at(0), &wish(3, Priority::Normal, LATER)), Ok(2));
+    assert_eq!(worker.enqueue(at(0), &wish(4, Priority::Normal, LATER)), Err(NoPlace::Full));
     assert_eq!(admitted(&mut worker, 1), []);
     for call in 1..=3 {
         worker.release(at(1));
@@ -50,10 +57,10 @@ fn calls_wait_in_the_order_in_which_they_came() {
 #[test]
 fn a_new_call_does_not_jump_the_queue_but_a_further_attempt_takes_what_is_free() {
     let [mut worker] = workers(1, 3);
-    assert!(worker.try_enter());
+    assert!(worker.try_enter(Priority::Normal));
     wait_in(&mut worker, 0, 1);
     worker.release(at(1));
-    assert!(!worker.try_enter());
+    assert!(!worker.try_enter(Priority::Normal));
     assert!(worker.try_acquire());
     assert!(!worker.try_acquire());
 }
@@ -61,7 +68,7 @@ fn a_new_call_does_not_jump_the_queue_but_a_further_attempt_takes_what_is_free()
 #[test]
 fn who_leaves_is_not_admitted() {
     let [mut worker] = workers(1, 9);
-    assert!(worker.try_enter());
+    assert!(worker.try_enter(Priority::Normal));
     // The third one comes late, after it was held up elsewhere.
     for call in [2, 3, 1, 4, 5] {
         wait_in(&mut worker, 0, call);
@@ -79,9 +86,9 @@ fn who_leaves_is_not_admitted() {
 #[test]
 fn who_waited_past_its_time_is_told_so_and_takes_no_permit() {
     let [mut worker] = workers(1, 3);
-    assert!(worker.try_enter());
-    worker.enqueue(at(0), CallId(1), at(50)).unwrap();
-    worker.enqueue(at(0), CallId(2), at(51)).unwrap();
+    assert!(worker.try_enter(Priority::Normal));
+    worker.enqueue(at(0), &wish(1, Priority::Normal, 50)).unwrap();
+    worker.enqueue(at(0), &wish(2, Priority::Normal, 51)).unwrap();
     worker.release(at(50));
     assert_eq!(admitted(&mut worker, 50), [-1, 2]);
 }
@@ -89,7 +96,7 @@ fn who_waited_past_its_time_is_told_so_and_takes_no_permit() {
 #[test]
 fn a_burst_is_served_to_the_end_but_a_standing_queue_is_cut() {
     let [mut worker] = workers(1, 9);
-    assert!(worker.try_enter());
+    assert!(worker.try_enter(Priority::Normal));
     for call in 1..=3 {
         wait_in(&mut worker, 0, call);
     }
@@ -104,7 +111,7 @@ fn a_burst_is_served_to_the_end_but_a_standing_queue_is_cut() {
 #[test]
 fn the_last_one_that_waits_is_served_though_it_is_late() {
     let [mut worker] = workers(1, 9);
-    assert!(worker.try_enter());
+    assert!(worker.try_enter(Priority::Normal));
     wait_in(&mut worker, 0, 1);
     wait_in(&mut worker, 0, 2);
     worker.release(at(300));
@@ -114,7 +121,7 @@ fn the_last_one_that_waits_is_served_though_it_is_late() {
 #[test]
 fn a_queue_that_was_empty_in_between_is_not_standing() {
     let [mut worker] = workers(1, 9);
-    assert!(worker.try_enter());
+    assert!(worker.try_enter(Priority::Normal));
     wait_in(&mut worker, 0, 1);
     worker.leave(CallId(1));
     wait_in(&mut worker, 200, 2);
@@ -126,16 +133,16 @@ fn a_queue_that_was_empty_in_between_is_not_standing() {
 #[test]
 fn workers_share_one_ceiling() {
     let [mut a, mut b] = workers(3, 9);
-    assert!(a.try_enter() && a.try_enter() && b.try_enter());
-    assert!(!a.try_enter() && !b.try_enter());
+    assert!(a.try_enter(Priority::Normal) && a.try_enter(Priority::Normal) && b.try_enter(Priority::Normal));
+    assert!(!a.try_enter(Priority::Normal) && !b.try_enter(Priority::Normal));
     a.release(at(0));
-    assert!(b.try_enter());
+    assert!(b.try_enter(Priority::Normal));
 }
 
 #[test]
 fn calls_that_wait_get_the_permits_that_another_worker_returns() {
     let [mut a, mut b] = workers(2, 9);
-    assert!(a.try_enter() && b.try_enter());
+    assert!(a.try_enter(Priority::Normal) && b.try_enter(Priority::Normal));
     wait_in(&mut b, 0, 1);
     b.poke(at(1));
     assert_eq!(admitted(&mut b, 1), []);
@@ -147,7 +154,7 @@ fn calls_that_wait_get_the_permits_that_another_worker_returns() {
 #[test]
 fn a_worker_without_any_permit_gets_one_though_others_have_a_queue() {
     let [mut busy, mut quiet] = workers(64, 99);
-    while busy.try_enter() {}
+    while busy.try_enter(Priority::Normal) {}
     for call in 0..99 {
         wait_in(&mut busy, 0, call);
     }
@@ -186,7 +193,7 @@ fn turns_before(first: &mut Bulkhead, second: &mut Bulkhead, millis: u64) -> u32
 #[test]
 fn who_gives_a_permit_back_for_anothers_sake_does_not_take_it_again_before_the_other_could() {
     let [mut a, mut b] = workers(1, 9);
-    assert!(a.try_enter());
+    assert!(a.try_enter(Priority::Normal));
     for round in 0..20 {
         wait_in(&mut b, round, 2);
         assert!(turns_before(&mut a, &mut b, round) <= 2);
@@ -198,7 +205,7 @@ fn who_gives_a_permit_back_for_anothers_sake_does_not_take_it_again_before_the_o
 #[test]
 fn three_workers_that_starve_are_served_by_turns() {
     let mut bulkheads: [Bulkhead; 3] = workers(1, 99);
-    assert!(bulkheads[0].try_enter());
+    assert!(bulkheads[0].try_enter(Priority::Normal));
     for worker in &mut bulkheads {
         (1..=30).for_each(|call| wait_in(worker, 0, call));
     }
@@ -210,7 +217,7 @@ fn three_workers_that_starve_are_served_by_turns() {
             }
         }
         // The first ones always ask first.
-        let winner = bulkheads.iter_mut().position(|worker| worker.poll_admitted(at(round % 50)).is_some());
+        let winner = bulkheads.iter_mut().position(|worker| poll(worker, round % 50).is_some());
         served[winner.expect("somebody is served")] += 1;
     }
     assert_eq!(served, [20; 3]);
@@ -219,7 +226,7 @@ fn three_workers_that_starve_are_served_by_turns() {
 #[test]
 fn nobody_stands_back_for_a_call_that_left() {
     let [mut a, mut b] = workers(1, 9);
-    assert!(a.try_enter());
+    assert!(a.try_enter(Priority::Normal));
     wait_in(&mut a, 0, 1);
     wait_in(&mut b, 0, 2);
     a.release(at(1));
@@ -231,19 +238,19 @@ fn nobody_stands_back_for_a_call_that_left() {
 #[test]
 fn nothing_is_kept_for_a_call_that_left() {
     let [mut busy, mut quiet] = workers(1, 9);
-    assert!(busy.try_enter());
+    assert!(busy.try_enter(Priority::Normal));
     wait_in(&mut quiet, 0, 1);
     quiet.leave(CallId(1));
     busy.release(at(1));
-    assert!(busy.try_enter());
+    assert!(busy.try_enter(Priority::Normal));
 }
 
 #[test]
 fn spare_permits_of_an_idle_worker_go_to_one_that_has_none() {
     let [mut idle, mut busy] = workers(1_024, 9);
-    assert!(idle.try_enter());
+    assert!(idle.try_enter(Priority::Normal));
     idle.release(at(0));
-    while busy.try_enter() {}
+    while busy.try_enter(Priority::Normal) {}
     assert!(busy.in_use() >= 896, "spare ones are an eighth at most, not {}", busy.in_use());
     for _ in 0..busy.in_use() {
         busy.release(at(0));
@@ -257,12 +264,12 @@ fn spare_permits_of_an_idle_worker_go_to_one_that_has_none() {
 fn a_steady_load_touches_nothing_shared() {
     let [mut worker, _other] = workers(1_024, 9);
     for _ in 0..100 {
-        assert!(worker.try_enter());
+        assert!(worker.try_enter(Priority::Normal));
     }
     let taken = worker.pool.taken();
     for _ in 0..1_000 {
         worker.release(at(0));
-        assert!(worker.try_enter());
+        assert!(worker.try_enter(Priority::Normal));
         assert_eq!(worker.pool.taken(), taken);
     }
 }
@@ -271,18 +278,18 @@ fn a_steady_load_touches_nothing_shared() {
 fn a_lower_ceiling_holds_as_soon_as_enough_came_back() {
     let [mut a, mut b] = workers(1_024, 9);
     for _ in 0..100 {
-        assert!(a.try_enter() && b.try_enter());
+        assert!(a.try_enter(Priority::Normal) && b.try_enter(Priority::Normal));
     }
     for worker in [&mut a, &mut b] {
         worker.configure(at(0), &settings(150, 9));
     }
-    assert!(!a.try_enter());
+    assert!(!a.try_enter(Priority::Normal));
     for _ in 0..50 {
         a.release(at(1));
-        assert!(!a.try_enter() && !b.try_enter());
+        assert!(!a.try_enter(Priority::Normal) && !b.try_enter(Priority::Normal));
     }
     a.release(at(1));
-    assert!(a.try_enter());
+    assert!(a.try_enter(Priority::Normal));
     assert_eq!((a.limit(), a.in_use() + b.in_use()), (Limit::At(150), 150));
 }
 
@@ -290,66 +297,118 @@ fn a_lower_ceiling_holds_as_soon_as_enough_came_back() {
 fn without_a_ceiling_nobody_waits() {
     let pool = PermitPool::new(Limit::Unlimited, 2);
     let mut worker = Bulkhead::new(&BulkheadSettings { adaptive: Adaptive::Off, ..settings(1, 0) }, pool);
-    assert!((0..100_000).all(|_| worker.try_enter()));
+    assert!((0..100_000).all(|_| worker.try_enter(Priority::Normal)));
     assert_eq!(worker.limit(), Limit::Unlimited);
 }
 
 #[test]
 fn a_worker_that_ends_leaves_its_permits_to_the_others() {
     let [mut a, mut b] = workers(2, 9);
-    assert!(a.try_enter() && a.try_enter());
+    assert!(a.try_enter(Priority::Normal) && a.try_enter(Priority::Normal));
     wait_in(&mut a, 0, 1);
     drop(a);
-    assert!(b.try_enter() && b.try_enter());
+    assert!(b.try_enter(Priority::Normal) && b.try_enter(Priority::Normal));
+}
+
+#[test]
+fn what_can_be_shed_leaves_a_fifth_to_others() {
+    let [mut worker] = workers(10, 9);
+    assert!((0..8).all(|_| worker.try_enter(Priority::Sheddable)));
+    assert!(!worker.try_enter(Priority::Sheddable));
+    worker.enqueue(at(0), &wish(1, Priority::Sheddable, LATER)).unwrap();
+    assert_eq!(admitted(&mut worker, 1), []);
+    assert!(worker.try_enter(Priority::Normal) && worker.try_enter(Priority::Critical));
+    wait_in(&mut worker, 1, 2);
+    worker.release(at(2));
+    assert!(!worker.try_enter(Priority::Normal), "somebody as important waits");
+    assert_eq!(admitted(&mut worker, 2), [2]);
+    worker.release(at(3));
+    worker.release(at(3));
+    assert_eq!(admitted(&mut worker, 3), []);
+    worker.release(at(4));
+    assert_eq!(admitted(&mut worker, 4), [1]);
+}
+
+#[test]
+fn a_worker_whose_calls_can_all_be_shed_holds_no_permit_back_from_others() {
+    let [mut busy, mut idle] = workers(10, 9);
+    assert!((0..9).all(|_| busy.try_enter(Priority::Normal)));
+    idle.enqueue(at(0), &wish(1, Priority::Sheddable, LATER)).unwrap();
+    assert!(busy.try_enter(Priority::Normal));
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Enter,
+    Enter(Priority),
     Again,
     Release,
     Leave(usize),
     Poll,
     Poke,
+    Limit(u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => Just(Step::Enter),
+        6 => prop::sample::select(&Priority::ALL).prop_map(Step::Enter),
         1 => Just(Step::Again),
         5 => Just(Step::Release),
         2 => any::<usize>().prop_map(Step::Leave),
         4 => Just(Step::Poll),
         1 => Just(Step::Poke),
+        1 => any::<u32>().prop_map(Step::Limit),
     ]
 }
 
+/// Who waits on a worker, in the order in which they came.
+type Waits = Vec<(u64, Priority)>;
+
+/// Whoever is named waits; who is granted its turn is the first of the most important.
+fn check_admission(waits: &mut Waits, Admission { call, turn }: Admission) -> Result<(), TestCaseError> {
+    let place = waits.iter().position(|(waiting, _)| *waiting == call.0);
+    prop_assert!(place.is_some(), "{} does not wait", call.0);
+    let (_, priority) = waits[place.unwrap()];
+    if turn == Turn::Granted {
+        prop_assert_eq!(waits.iter().position(|(_, other)| *other <= priority), place);
+    }
+    if turn == Turn::Displaced {
+        prop_assert!(waits.iter().any(|(_, other)| *other < priority));
+    }
+    waits.remove(place.unwrap());
+    Ok(())
+}
+
 proptest! {
-    /// Laws over two workers: never more attempts than permits; first in, first out; and each call that waits is
-    /// granted, dropped or left, exactly once.
+    /// Laws over two workers and a limit that moves: never more attempts than the ceiling; the most important first, and
+    /// of these the first; and each call that waits is granted its turn, dropped or left, exactly once.
     #[test]
     fn nobody_is_lost_and_nobody_is_too_many(
-        concurrency in 1u32..80,
+        ceiling in 1u32..80,
         steps in prop::collection::vec((0usize..2, 0u64..30, step()), 1..600),
     ) {
-        let mut bulkheads: [Bulkhead; 2] = workers(concurrency, 20);
-        let mut queues: [VecDeque<u64>; 2] = Default::default();
+        let mut bulkheads: [Bulkhead; 2] = workers(ceiling, 20);
+        let mut queues: [Waits; 2] = Default::default();
         let (mut now, mut next) = (0, 0);
         for (which, wait, step) in steps {
             now += wait;
-            let (worker, queue) = (&mut bulkheads[which], &mut queues[which]);
+            let (worker, waits) = (&mut bulkheads[which], &mut queues[which]);
             match step {
-                Step::Enter => {
+                Step::Enter(priority) => {
                     next += 1;
-                    if worker.try_enter() {
-                        prop_assert!(queue.is_empty());
+                    if worker.try_enter(priority) {
+                        prop_assert!(waits.iter().all(|(_, other)| *other > priority));
                     } else {
-                        let answer = worker.enqueue(at(now), CallId(next), at(now + LATER));
-                        if queue.len() < 20 {
-                            prop_assert_eq!(answer, Ok(queue.len() as u32));
-                            queue.push_back(next);
-                        } else {
-                            prop_assert_eq!(answer, Err(QueueFull));
+                        let answer = worker.enqueue(at(now), &wish(next, priority, now + LATER));
+                        let is_full = waits.len() >= 20;
+                        let is_least = waits.iter().all(|(_, other)| *other <= priority);
+                        match answer {
+                            Ok(_) => {
+                                prop_assert!(!is_full || !is_least);
+                                waits.push((next, priority));
+                            }
+                            Err(NoPlace::Full) => prop_assert!(is_full),
+                            Err(NoPlace::LongWait { expected, accepted }) => prop_assert!(expected > accepted),
+                            Err(NoPlace::Hopeless) => prop_assert!(false, "there is time"),
                         }
                     }
                 }
@@ -357,35 +416,40 @@ proptest! {
                 Step::Release if worker.in_use() > 0 => worker.release(at(now)),
                 Step::Release => {}
                 Step::Leave(place) => {
-                    let left = (!queue.is_empty()).then(|| queue.remove(place % queue.len())).flatten();
-                    worker.leave(CallId(left.unwrap_or(next + 1)));
+                    let left = (!waits.is_empty()).then(|| waits.remove(place % waits.len()));
+                    worker.leave(CallId(left.map_or(next + 1, |(call, _)| call)));
                 }
                 Step::Poll => {
-                    if let Some(admission) = worker.poll_admitted(at(now)) {
-                        prop_assert_eq!(Some(admission.call.0), queue.pop_front());
+                    if let Some(admission) = poll(worker, now) {
+                        check_admission(waits, admission)?;
                     }
                 }
                 Step::Poke => worker.poke(at(now)),
+                Step::Limit(limit) => {
+                    let limit = Limit::At(1 + limit % ceiling);
+                    worker.pool.steer(|concurrency| concurrency.configure(Adaptive::Off, limit));
+                }
             }
-            prop_assert_eq!(worker.waiting() as usize, queue.len());
+            // Those whose place was taken are told with the next poll.
+            prop_assert!(worker.waiting() as usize <= waits.len());
             let [a, b] = &bulkheads;
-            prop_assert!(a.in_use() + b.in_use() <= concurrency);
+            prop_assert!(a.in_use() + b.in_use() <= ceiling);
             prop_assert_eq!(a.pool.taken(), a.in_use() + a.spare + b.in_use() + b.spare);
         }
 
         // All attempts end and the drivers poke: everybody who waits gets an answer.
         for _ in 0..100 {
-            for (worker, queue) in bulkheads.iter_mut().zip(&mut queues) {
+            for (worker, waits) in bulkheads.iter_mut().zip(&mut queues) {
                 while worker.in_use() > 0 {
                     worker.release(at(now));
                 }
                 worker.poke(at(now));
-                while let Some(admission) = worker.poll_admitted(at(now)) {
-                    prop_assert_eq!(Some(admission.call.0), queue.pop_front());
+                while let Some(admission) = poll(worker, now) {
+                    check_admission(waits, admission)?;
                 }
             }
         }
-        prop_assert!(queues.iter().all(VecDeque::is_empty));
+        prop_assert!(queues.iter().all(Vec::is_empty));
         let pool = bulkheads[0].pool.clone();
         drop(bulkheads);
         prop_assert_eq!((pool.taken(), pool.cell.starving.load(Relaxed)), (0, 0));

@@ -66,7 +66,8 @@ impl Call {
             }
             // A limit that we set says nothing about the service.
             (AttemptReason::First, NoEndpoint::AllBusy) => {
-                self.fall_back(service, now, Refusal::Exhausted, Some(Duration::from_secs(1)));
+                let after = service.retry_after(self.id);
+                self.fall_back(service, now, Refusal::Exhausted, Some(after));
             }
             (AttemptReason::First, _) => self.conclude(service, now, Refusal::NoEndpoint, None),
         }
@@ -282,7 +283,8 @@ impl Call {
         service.fleet.report(now, running.choice, Report::Nothing);
         self.release(service, now, running, true);
         if self.running.is_empty() {
-            self.fall_back(service, now, Refusal::Exhausted, Some(Duration::from_secs(1)));
+            let after = service.retry_after(self.id);
+            self.fall_back(service, now, Refusal::Exhausted, Some(after));
         }
     }
 

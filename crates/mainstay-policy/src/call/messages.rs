@@ -2,7 +2,7 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, MethodClass};
 
-use crate::{AttemptReason, LimitId, LimitVerdict, Refusal};
+use crate::{AttemptReason, LimitId, LimitVerdict, Priority, Refusal, Turn};
 
 /// What a call is, as far as decisions depend on it. No type of a protocol.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,8 @@ pub struct Facts {
     /// Rate limits stand before it: [`Output::AskLimits`] comes first. Whose place in a limit is not wanted any more, the
     /// driver gives back.
     pub limited: bool,
+    /// How much it matters when not all can be served.
+    pub priority: Priority,
 }
 
 /// Something happened to the call.
@@ -36,8 +38,8 @@ pub enum Input {
     },
     /// [`crate::Service::poll_admitted`] named it.
     Admitted {
-        /// A permit came with it; otherwise it has waited too long.
-        granted: bool,
+        /// How its wait ended.
+        turn: Turn,
     },
     /// The attempt waits for a connection because of our own limit on them: what comes of that is not the endpoint's
     /// fault. [`Input::Connected`] ends it.

@@ -18,7 +18,7 @@ use mainstay_core::{CallId, Certainty, Duration, Failure, Instant, Limit, Method
 use super::*;
 use crate::{
     BackoffKind, BackoffSettings, Balance, BreakerOrder, CheckResult, EndpointSpec, HealthSettings, Jitter, Order,
-    Percentile, PermitPool, Probe, ServiceSettings,
+    Percentile, PermitPool, Priority, Probe, ServiceSettings,
 };
 
 struct Stage {
@@ -74,6 +74,10 @@ impl Stage {
                     deadline: now + option("deadline=").map_or(Duration::from_secs(15), |text| text.parse().unwrap()),
                     covers_body: options.contains(&"own-deadline"),
                     limited: options.contains(&"limited"),
+                    priority: Priority::ALL
+                        .into_iter()
+                        .find(|priority| options.contains(&priority.as_str()))
+                        .unwrap_or_default(),
                 };
                 let id = name_to_id(call);
                 let mut new = Call::new(CallId(id), facts, Record::default());
@@ -119,9 +123,9 @@ impl Stage {
                 }
             }
             let Some(admission) = self.service.poll_admitted(self.now) else { break };
-            let granted = admission.granted;
+            let turn = admission.turn;
             match self.calls.get_mut(&admission.call.0) {
-                Some(call) => call.handle_input(&mut self.service, self.now, Input::Admitted { granted }),
+                Some(call) => call.handle_input(&mut self.service, self.now, Input::Admitted { turn }),
                 None => self.service.decline(self.now, admission),
             }
         }

@@ -13,7 +13,7 @@ use mainstay_core::{
 use mainstay_policy::{
     AnswerFacts, AttemptOrder, AttemptReason, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts,
     HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, LimitId, LimitVerdict, Order, Output, Percentile,
-    PermitPool, Probe, Record, Service, ServiceSettings,
+    PermitPool, Priority, Probe, Record, Service, ServiceSettings,
 };
 
 /// Luck of the player's own, which must not be the luck of what it plays.
@@ -158,6 +158,7 @@ impl Player {
             deadline: self.now + Duration::from_millis(self.luck.below(8_000)),
             covers_body: self.luck.one_in(2),
             limited: self.luck.one_in(4),
+            priority: Priority::ALL[self.luck.below(3) as usize],
         };
         let mut call = Call::new(CallId(self.next), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -249,7 +250,7 @@ impl Player {
             writeln!(self.trace, "{admission:?}").unwrap();
             match self.calls.iter_mut().find(|running| running.call.id() == admission.call) {
                 Some(running) => {
-                    let input = Input::Admitted { granted: admission.granted };
+                    let input = Input::Admitted { turn: admission.turn };
                     running.call.handle_input(&mut self.service, self.now, input);
                 }
                 None => self.service.decline(self.now, admission),
@@ -305,7 +306,7 @@ fn draw_news(luck: &mut Luck, attempt: u8) -> Input {
     }
 }
 
-const SEEDS: std::ops::Range<u64> = 0..40;
+const SEEDS: std::ops::Range<u64> = 0..50;
 const STEPS: u32 = 600;
 
 fn trace_of_all_seeds() -> String {

@@ -1,7 +1,7 @@
 //! An overload, and what must not be mistaken for one.
 
 use mainstay_core::{Duration, Instant};
-use mainstay_policy::Adaptive;
+use mainstay_policy::{Adaptive, Priority, Refusal};
 
 use crate::world::{Ended, Health, Report, Scenario, play, quantile};
 
@@ -135,4 +135,54 @@ fn a_service_that_becomes_slower_is_not_starved() {
     let after = || report.between(seconds(7), seconds(12));
     let refused = after().filter(|call| !call.is_good()).count();
     assert!(refused * 100 < after().count(), "{refused} of {} refused", after().count());
+}
+
+/// Every fifth call is critical, half of them are normal, the others can be shed.
+fn mixed(call: u64) -> Priority {
+    match call % 10 {
+        0 | 1 => Priority::Critical,
+        2..=6 => Priority::Normal,
+        _ => Priority::Sheddable,
+    }
+}
+
+#[test]
+fn what_matters_less_is_shed_first_and_who_matters_most_not_at_all() {
+    let report = play(&Scenario { priority: mixed, ..surge(Adaptive::Gradient, true) });
+    let share = |priority| {
+        let calls = || report.between(FROM, TO).filter(move |call| call.priority == priority);
+        calls().filter(|call| call.is_good()).count() * 1000 / calls().count()
+    };
+    let (critical, normal, sheddable) =
+        (share(Priority::Critical), share(Priority::Normal), share(Priority::Sheddable));
+    assert!(critical >= 995, "{critical} {normal} {sheddable}");
+    assert!((500..700).contains(&normal), "{critical} {normal} {sheddable}");
+    assert!(sheddable < 100, "{critical} {normal} {sheddable}");
+    let critical = report.between(FROM, TO).filter(|call| call.priority == Priority::Critical && call.is_good());
+    assert!(quantile(critical, 0.99) < Duration::from_millis(200));
+}
+
+/// Callers that wait for 60 ms: without a limit, nearly everything that the instances do is for somebody who has left.
+#[test]
+fn who_has_no_time_for_an_answer_takes_no_permit_from_those_who_have() {
+    let in_time = |adaptive| {
+        let report = play(&Scenario { deadline: Duration::from_millis(60), ..surge(adaptive, true) });
+        let during = || report.between(FROM + seconds(1), TO);
+        let hopeless = during().filter(|call| call.answer == Err(Refusal::Hopeless)).count();
+        (during().filter(|call| call.is_good()).count() as f64 / 9.0, hopeless)
+    };
+    let (with, without) = (in_time(Adaptive::Gradient), in_time(Adaptive::Off));
+    assert!(with.0 > 0.5 * CAPACITY && with.1 > 10_000, "{with:?}");
+    assert!(without.0 < 0.1 * CAPACITY, "{without:?}");
+}
+
+#[test]
+fn who_is_refused_is_told_to_come_back_and_not_all_at_once() {
+    let report = play(&surge(Adaptive::Gradient, true));
+    let told = |seconds| {
+        let refused = report.between(FROM, TO).filter(|call| !call.is_good());
+        refused.filter(|call| call.retry_after == Some(Duration::from_secs(seconds))).count()
+    };
+    let (one, two, three) = (told(1), told(2), told(3));
+    assert!(one.abs_diff(two) < 1_000 && one > 10_000 && three == 0, "{one} {two} {three}");
 }

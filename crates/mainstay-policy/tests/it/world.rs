@@ -8,7 +8,8 @@ use mainstay_core::{
     CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Purpose, Seed, unit,
 };
 use mainstay_policy::{
-    AnswerFacts, Call, EndpointSpec, Facts, Input, Output, PermitPool, Record, Refusal, Service, ServiceSettings,
+    AnswerFacts, Call, EndpointSpec, Facts, Input, Output, PermitPool, Priority, Record, Refusal, Service,
+    ServiceSettings,
 };
 
 /// How often a worker looks after a service: while calls wait, and else.
@@ -42,6 +43,10 @@ pub(crate) struct Scenario {
     pub(crate) lasts: Duration,
     /// Calls per second from an instant on.
     pub(crate) rates: Vec<(Duration, u64)>,
+    /// How much each call matters, by its number.
+    pub(crate) priority: fn(u64) -> Priority,
+    /// How long callers wait for an answer.
+    pub(crate) deadline: Duration,
     /// What becomes of an instance, and when.
     pub(crate) faults: Vec<(Duration, usize, Health)>,
 }
@@ -58,6 +63,8 @@ impl Default for Scenario {
             exponential: true,
             lasts: Duration::from_secs(20),
             rates: vec![(Duration::ZERO, 1_000)],
+            priority: |_| Priority::Normal,
+            deadline: Duration::from_secs(15),
             faults: Vec::new(),
         }
     }
@@ -70,6 +77,8 @@ pub(crate) struct Ended {
     pub(crate) lasted: Duration,
     /// The status, or why there is none.
     pub(crate) answer: Result<u16, Refusal>,
+    pub(crate) priority: Priority,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Ended {
@@ -270,9 +279,10 @@ impl<'a> World<'a> {
             method: MethodClass::Safe,
             idempotency_key: false,
             hash: 0,
-            deadline: self.now + Duration::from_secs(15),
+            deadline: self.now + self.scenario.deadline,
             covers_body: false,
             limited: false,
+            priority: (self.scenario.priority)(self.next),
         };
         self.calls.insert(self.next, (Call::new(CallId(self.next), facts, Record::default()), self.now));
         self.input(self.next, Input::Begin);
@@ -295,7 +305,7 @@ impl<'a> World<'a> {
             let id = admission.call.0;
             match self.calls.get_mut(&id) {
                 Some((call, _)) => {
-                    let input = Input::Admitted { granted: admission.granted };
+                    let input = Input::Admitted { turn: admission.turn };
                     call.handle_input(&mut self.service, self.now, input);
                     self.carry_out(id);
                 }
@@ -307,7 +317,14 @@ impl<'a> World<'a> {
     fn carry_out(&mut self, id: u64) {
         while let Some((call, arrived)) = self.calls.get_mut(&id) {
             let Some(output) = call.poll_output() else { break };
-            let ended = |answer| Ended { arrived: *arrived, lasted: self.now.since(*arrived), answer };
+            let priority = (self.scenario.priority)(id);
+            let ended = |answer, retry_after| Ended {
+                arrived: *arrived,
+                lasted: self.now.since(*arrived),
+                answer,
+                priority,
+                retry_after,
+            };
             match output {
                 Output::Attempt(order) => {
                     let job = Job { call: id, attempt: order.attempt };
@@ -319,10 +336,10 @@ impl<'a> World<'a> {
                         mainstay_policy::Decision::Head { status, .. } => Some(status),
                         _ => None,
                     });
-                    self.report.calls.push(ended(Ok(status.unwrap_or(0))));
+                    self.report.calls.push(ended(Ok(status.unwrap_or(0)), None));
                     call.handle_input(&mut self.service, self.now, Input::Finished { clean: true });
                 }
-                Output::Refuse(order) => self.report.calls.push(ended(Err(order.refusal))),
+                Output::Refuse(order) => self.report.calls.push(ended(Err(order.refusal), order.retry_after)),
                 Output::Cancel { attempt } => {
                     let job = Job { call: id, attempt };
                     self.instances.iter_mut().for_each(|instance| instance.queue.retain(|other| *other != job));

@@ -9,11 +9,12 @@ mod series;
 mod words;
 
 use mainstay_core::{Duration, Failure};
+pub use mainstay_policy::Priority;
 use mainstay_policy::{Cause, FallbackKind, NoRetry, Refusal};
 
 pub use histogram::Histogram;
 pub(crate) use series::{OTHER_OUTCOME, Series};
-pub use words::{AttemptResult, Priority, ShedReason};
+pub use words::{AttemptResult, ShedReason};
 pub(crate) use words::{CAUSES, FAILURES, FALLBACKS, NO_RETRY, PRIORITIES, REFUSALS, RESULTS, SHED};
 use words::{cause_index, failure_index, fallback_index, no_retry_index, refusal_index};
 

@@ -3,7 +3,7 @@
 //! A counter's place is found by its index, without a comparison of texts; rendering goes the other way.
 
 use mainstay_core::Failure;
-use mainstay_policy::{Cause, FallbackKind, NoRetry, Refusal};
+use mainstay_policy::{Cause, FallbackKind, NoRetry, Priority, Refusal};
 
 /// Failures by index.
 pub(crate) const FAILURES: [&str; 12] = [
@@ -140,7 +140,7 @@ pub(crate) const fn no_retry_index(why: NoRetry) -> usize {
 }
 
 /// Refusals by index; a failed last attempt is one, whatever the failure, since attempts tell which.
-pub(crate) const REFUSALS: [(&str, &str); 10] = [
+pub(crate) const REFUSALS: [(&str, &str); 13] = [
     ("deadline_passed", "client"),
     ("rate_limited", "client"),
     ("breaker_open", "us"),
@@ -151,6 +151,9 @@ pub(crate) const REFUSALS: [(&str, &str); 10] = [
     ("failed", "upstream"),
     ("slow_request", "client"),
     ("exhausted", "us"),
+    ("long_wait", "us"),
+    ("displaced", "us"),
+    ("hopeless", "us"),
 ];
 
 pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
@@ -165,23 +168,15 @@ pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
         Refusal::Failed(_) => 7,
         Refusal::SlowRequest => 8,
         Refusal::Exhausted => 9,
+        Refusal::LongWait => 10,
+        Refusal::Displaced => 11,
+        Refusal::Hopeless => 12,
     }
 }
 
-/// How much a call matters when not all can be served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Priority {
-    /// Shed last.
-    Critical,
-    /// The default.
-    #[default]
-    Normal,
-    /// Shed first.
-    Sheddable,
-}
-
 /// Priorities by index.
-pub(crate) const PRIORITIES: [&str; 3] = ["critical", "normal", "sheddable"];
+pub(crate) const PRIORITIES: [&str; Priority::ALL.len()] =
+    [Priority::Critical.as_str(), Priority::Normal.as_str(), Priority::Sheddable.as_str()];
 
 /// Why a call was shed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,10 +185,16 @@ pub enum ShedReason {
     QueueFull,
     /// It waited too long in the queue.
     QueueTimeout,
+    /// It would have waited too long.
+    LongWait,
+    /// A more important call took its place in the queue.
+    Displaced,
+    /// Its deadline came before an answer usually does.
+    Hopeless,
 }
 
 /// Reasons for shedding, by index.
-pub(crate) const SHED: [&str; 2] = ["queue_full", "queue_timeout"];
+pub(crate) const SHED: [&str; 5] = ["queue_full", "queue_timeout", "long_wait", "displaced", "hopeless"];
 
 impl ShedReason {
     /// The reason that a refusal is, if it is shedding.
@@ -201,6 +202,9 @@ impl ShedReason {
         match refusal {
             Refusal::QueueFull => Some(Self::QueueFull),
             Refusal::QueueTimeout => Some(Self::QueueTimeout),
+            Refusal::LongWait => Some(Self::LongWait),
+            Refusal::Displaced => Some(Self::Displaced),
+            Refusal::Hopeless => Some(Self::Hopeless),
             _ => None,
         }
     }
@@ -247,6 +251,9 @@ mod tests {
             Refusal::BreakerOpen,
             Refusal::QueueFull,
             Refusal::QueueTimeout,
+            Refusal::LongWait,
+            Refusal::Displaced,
+            Refusal::Hopeless,
             Refusal::NoEndpoint,
             Refusal::Deadline,
             Refusal::SlowRequest,
@@ -254,6 +261,9 @@ mod tests {
         ];
         for refusal in refusals {
             assert_eq!(REFUSALS[refusal_index(refusal)], (refusal.as_str(), refusal.origin().as_str()));
+            if let Some(reason) = ShedReason::of(refusal) {
+                assert_eq!(SHED[reason as usize], refusal.as_str());
+            }
         }
         for kind in [FallbackKind::Service, FallbackKind::Respond] {
             assert_eq!(FALLBACKS[fallback_index(kind)], kind.as_str());

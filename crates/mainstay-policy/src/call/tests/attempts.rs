@@ -441,6 +441,7 @@ fn a_route_may_have_a_rule_of_its_own_for_retries() {
         deadline: Instant::from_nanos(1_000_000_000),
         covers_body: false,
         limited: false,
+        priority: Priority::Normal,
     };
     let mut call = Call::new(CallId(1), facts, Record::default());
     call.set_retry(Arc::new(None));

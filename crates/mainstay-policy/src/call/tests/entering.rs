@@ -181,7 +181,7 @@ fn a_full_bulkhead_queues_in_order_and_then_refuses() {
                 b waits 500ms at most: Queue
                 c waits 500ms at most: Queue
             +0ms GET d
-                d: refuse: queue_full (us after 0 attempts, again after 1s)
+                d: refuse: queue_full (us after 0 attempts, again after 2s)
                 a waits 1s at most: Connect
                 b waits 500ms at most: Queue
                 c waits 500ms at most: Queue
@@ -198,6 +198,94 @@ fn a_full_bulkhead_queues_in_order_and_then_refuses() {
             +1ms head b 0 200
                 b: forward attempt 0
             +1ms finished b
+        "#]],
+    );
+}
+
+#[test]
+fn a_more_important_call_takes_the_place_of_one_that_can_be_shed_and_its_turn_too() {
+    let mut settings = settings();
+    settings.bulkhead.concurrency = Limit::At(1);
+    settings.bulkhead.queue = 2;
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a
+        +0ms GET b
+        +0ms GET c sheddable
+        +0ms GET d critical
+        +0ms GET e sheddable
+        +1ms head a 0 200
+        +1ms finished a
+        +0ms leaves d
+        +0ms leaves b
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +0ms GET b
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+            +0ms GET c sheddable
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+                c waits 500ms at most: Queue
+            +0ms GET d critical
+                c: refuse: displaced (us after 0 attempts, again after 1s)
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+                d waits 500ms at most: Queue
+            +0ms GET e sheddable
+                e: refuse: queue_full (us after 0 attempts, again after 1s)
+                a waits 1s at most: Connect
+                b waits 500ms at most: Queue
+                d waits 500ms at most: Queue
+            +1ms head a 0 200
+                a: forward attempt 0
+                b waits 499ms at most: Queue
+                d waits 499ms at most: Queue
+            +1ms finished a
+                d: attempt 0 at endpoint 0 (First)
+                b waits 498ms at most: Queue
+                d waits 1s at most: Connect
+            +0ms leaves d
+                d: cancel attempt 0
+                b: attempt 0 at endpoint 0 (First)
+                b waits 1s at most: Connect
+            +0ms leaves b
+                b: cancel attempt 0
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_that_would_wait_past_its_deadline_is_refused_at_once() {
+    let mut settings = settings();
+    settings.bulkhead.concurrency = Limit::At(1);
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a
+        +20ms head a 0 200
+        +0ms GET b deadline=15ms
+        +0ms GET c deadline=100ms
+        +85ms finished a
+    ",
+        expect![[r#"
+            +0ms GET a
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +20ms head a 0 200
+                a: forward attempt 0
+            +0ms GET b deadline=15ms
+                b: refuse: hopeless (us after 0 attempts, again after 2s)
+            +0ms GET c deadline=100ms
+                c waits 100ms at most: Call
+            +85ms finished a
+                c: refuse: hopeless (us after 0 attempts, again after 1s)
         "#]],
     );
 }
@@ -224,7 +312,7 @@ fn whoever_waits_too_long_is_refused() {
                 a waits 1s at most: Connect
                 b waits 500ms at most: Queue
             +500ms wait
-                b: refuse: queue_timeout (us after 0 attempts, again after 1s)
+                b: refuse: queue_timeout (us after 0 attempts, again after 2s)
                 a waits 500ms at most: Connect
             +1ms head a 0 200
                 a: forward attempt 0

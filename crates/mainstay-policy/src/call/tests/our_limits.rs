@@ -18,13 +18,13 @@ fn what_we_lack_ourselves_blames_nobody_and_is_not_tried_elsewhere() {
             a: attempt 0 at endpoint 0 (First)
             a waits 1s at most: Connect
         +1ms unable a 0
-            a: refuse: exhausted (us after 1 attempts, again after 1s)
+            a: refuse: exhausted (us after 1 attempts, again after 2s)
         +0ms unable a 0
         +0ms GET b
             b: attempt 0 at endpoint 1 (First)
             b waits 1s at most: Connect
         +0ms unable b 0
-            b: refuse: exhausted (us after 1 attempts, again after 1s)
+            b: refuse: exhausted (us after 1 attempts, again after 2s)
     "#]]
     .assert_eq(&stage.told);
     assert_nobody_is_blamed(&mut stage);
@@ -78,7 +78,7 @@ fn who_waits_for_a_connection_that_our_own_limit_holds_back_blames_nobody_for_it
             a waits 1s at most: Connect
         +1s wait
             a: cancel attempt 0
-            a: refuse: exhausted (us after 1 attempts, again after 1s)
+            a: refuse: exhausted (us after 1 attempts, again after 2s)
         +0ms GET b deadline=500ms
             b: attempt 0 at endpoint 1 (First)
             b waits 500ms at most: Call
@@ -86,7 +86,7 @@ fn who_waits_for_a_connection_that_our_own_limit_holds_back_blames_nobody_for_it
             b waits 500ms at most: Call
         +500ms wait
             b: cancel attempt 0
-            b: refuse: exhausted (us after 1 attempts, again after 1s)
+            b: refuse: exhausted (us after 1 attempts, again after 2s)
     "#]]
     .assert_eq(&stage.told);
     assert_nobody_is_blamed(&mut stage);
@@ -156,7 +156,7 @@ fn endpoints_that_are_at_the_limit_that_we_set_are_busy_and_not_broken() {
                 a: attempt 0 at endpoint 0 (First)
                 a waits 1s at most: Connect
             +0ms GET b
-                b: refuse: exhausted (us after 0 attempts, again after 1s)
+                b: refuse: exhausted (us after 0 attempts, again after 2s)
                 a waits 1s at most: Connect
             +1ms head a 0 200
                 a: forward attempt 0

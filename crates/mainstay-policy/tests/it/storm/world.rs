@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use mainstay_core::{CallId, Certainty, Duration, Failure, Instant, MethodClass, Purpose, Seed, below, unit};
 use mainstay_policy::{
-    AnswerFacts, Call, EndpointSpec, Facts, FleetEvent, Input, Output, PermitPool, Record, Service, ServiceEvent,
-    ServiceSettings,
+    AnswerFacts, Call, EndpointSpec, Facts, FleetEvent, Input, Output, PermitPool, Priority, Record, Service,
+    ServiceEvent, ServiceSettings,
 };
 
 /// How long a call keeps its slot at a well instance.
@@ -246,6 +246,7 @@ impl World {
             deadline: self.now + self.plan.deadline,
             covers_body: false,
             limited: false,
+            priority: Priority::Normal,
         };
         self.workers[worker].calls.insert(call, Call::new(CallId(call), facts, Record::default()));
         self.after(self.plan.patience, Event::Leave { worker, call });
@@ -267,7 +268,7 @@ impl World {
 
     fn admit(&mut self, worker: usize) {
         while let Some(admission) = self.workers[worker].service.poll_admitted(self.now) {
-            self.tell(worker, admission.call.0, Input::Admitted { granted: admission.granted });
+            self.tell(worker, admission.call.0, Input::Admitted { turn: admission.turn });
         }
     }
 
