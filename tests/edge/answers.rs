@@ -30,9 +30,19 @@ impl Answer {
 
 /// Sends all of `bytes` at once, says that no more comes, and reads to the end.
 pub(super) fn exchange(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    exchange_in_pieces(address, bytes, bytes.len())
+}
+
+/// As [`exchange`], in packets of `piece` bytes.
+pub(super) fn exchange_in_pieces(address: SocketAddr, bytes: &[u8], piece: usize) -> Vec<u8> {
     let mut stream = http::connect(address).unwrap();
-    // A gateway that has refused the first of them may close before the last are out.
-    let _ = stream.write_all(bytes);
+    stream.set_nodelay(true).unwrap();
+    for piece in bytes.chunks(piece.max(1)) {
+        // A gateway that has refused the first of them may close before the last are out.
+        if stream.write_all(piece).is_err() {
+            break;
+        }
+    }
     let _ = stream.shutdown(Shutdown::Write);
     let mut got = Vec::new();
     let mut block = [0; 4096];

@@ -1,6 +1,6 @@
 //! Requests: refused, or read by the origin as exactly what the table says, one for one.
 
-use super::answers::{Answer, exchange, parse};
+use super::answers::{Answer, exchange_in_pieces, parse};
 use super::origin::{Origin, Seen};
 use super::table::{self, Case};
 use crate::support::{Node, alone};
@@ -48,6 +48,10 @@ fn is_refusal(line: &str) -> bool {
 
 /// Sends a case, with the probe behind it where one can be told from it.
 pub(super) fn send(node: &Node, case: &Case) -> Vec<Answer> {
+    send_in_pieces(node, case, usize::MAX)
+}
+
+fn send_in_pieces(node: &Node, case: &Case, piece: usize) -> Vec<Answer> {
     let (want, then) = wanted(case);
     let mut bytes = case.bytes.clone();
     if then != Then::Waits {
@@ -55,7 +59,7 @@ pub(super) fn send(node: &Node, case: &Case) -> Vec<Answer> {
     }
     let methods = want.iter().filter(|line| *line != "100").map(|line| line.split(' ').next().unwrap().to_owned());
     let methods: Vec<String> = methods.collect();
-    parse(&exchange(node.web, &bytes), &methods)
+    parse(&exchange_in_pieces(node.web, &bytes, piece), &methods)
 }
 
 /// One answer in the table's words.
@@ -67,20 +71,28 @@ pub(super) fn told(answer: &Answer) -> String {
     }
 }
 
-/// `whole` says that a request reaches the origin only when all of it is there.
-fn play(node: &Node, origin: &Origin, case: &Case, whole: bool) -> Result<(), String> {
+/// How a table is played.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    /// A request reaches the origin only when all of it is there.
+    whole: bool,
+    /// Bytes that are sent at once.
+    piece: usize,
+}
+
+fn play(node: &Node, origin: &Origin, case: &Case, how: How) -> Result<(), String> {
     let (mut want, then) = wanted(case);
     if then == Then::GoesOn {
         want.push(PROBED.to_owned());
     }
-    let answers: Vec<String> = send(node, case).iter().map(told).collect();
+    let answers: Vec<String> = send_in_pieces(node, case, how.piece).iter().map(told).collect();
     let (seen, offences) = origin.take();
     let reached: Vec<String> = seen.iter().map(Seen::told).collect();
     let forwarded: Vec<&String> = want.iter().filter(|line| !is_refusal(line) && *line != "100").collect();
     if answers != want {
         return Err(format!("answered {answers:?}\n  instead of {want:?}"));
     }
-    if (whole && !offences.is_empty()) || reached.iter().collect::<Vec<_>>() != forwarded {
+    if (how.whole && !offences.is_empty()) || reached.iter().collect::<Vec<_>>() != forwarded {
         return Err(format!("the origin read {reached:?} {offences:?}\n  instead of {forwarded:?}"));
     }
     let first = seen.first().map(|seen| seen.fields.as_slice()).unwrap_or_default();
@@ -95,13 +107,13 @@ fn play(node: &Node, origin: &Origin, case: &Case, whole: bool) -> Result<(), St
     Ok(())
 }
 
-fn play_all(more: &str, whole: bool) {
+fn play_all(more: &str, how: How) {
     let _stage = alone();
     let origin = Origin::start();
     let node = Node::start(&[origin.address], more);
     let cases = cases();
     table::count("requests", &cases);
-    let play = |case: &Case| play(&node, &origin, case, whole).err().map(|why| format!("{}:\n  {why}", case.name));
+    let play = |case: &Case| play(&node, &origin, case, how).err().map(|why| format!("{}:\n  {why}", case.name));
     let wrong: Vec<String> = cases.iter().filter_map(play).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     assert!(cases.len() >= 250 && cases.iter().filter(|case| case.is_public()).count() >= 100);
@@ -109,10 +121,15 @@ fn play_all(more: &str, whole: bool) {
 
 #[test]
 fn every_request_of_the_table_is_refused_or_read_as_it_was_sent() {
-    play_all(PLAIN, true);
+    play_all(PLAIN, How { whole: true, piece: usize::MAX });
 }
 
 #[test]
 fn a_body_that_is_refused_while_it_is_sent_on_is_never_read_as_whole() {
-    play_all(&format!("retry = \"off\"\n{PLAIN}"), false);
+    play_all(&format!("retry = \"off\"\n{PLAIN}"), How { whole: false, piece: usize::MAX });
+}
+
+#[test]
+fn every_request_of_the_table_means_the_same_in_small_packets() {
+    play_all(PLAIN, How { whole: true, piece: 9 });
 }

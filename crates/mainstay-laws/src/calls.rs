@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Ratio, Seed};
 use mainstay_policy::{
-    AnswerFacts, AttemptReason, Balance, BreakerOrder, BudgetSettings, Call, CheckFailure, CheckResult, EndpointSpec,
-    Facts, HealthSettings, Input, LimitId, LimitVerdict, Order, Output, PermitPool, Priority, Probe, Record, Service,
-    ServiceSettings,
+    Adaptive, AnswerFacts, AttemptReason, Balance, BreakerOrder, BudgetSettings, Call, CheckFailure, CheckResult,
+    EndpointSpec, Facts, HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, LimitId, LimitVerdict, Order,
+    Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings,
 };
 
 use crate::bytes::Choices;
@@ -34,7 +34,7 @@ struct Play<'a> {
     calls: Vec<Seen>,
     begun: u64,
     ids: Vec<EndpointId>,
-    /// Retries that the budget paid for, and the most that it can have held and been given.
+    /// Retries and hedges that the budget paid for, and the most that it can have held and been given.
     paid: u64,
     funded: f64,
 }
@@ -84,11 +84,21 @@ fn settings(choices: &mut Choices<'_>) -> ServiceSettings {
             per_second: choices.below(4),
             cap: choices.below(6),
         });
+        retry.hedge = choices.one_in(2).then(|| HedgeSettings {
+            after: choices.pick(&[
+                HedgeAfter::Fixed(Duration::from_millis(5)),
+                HedgeAfter::Fixed(Duration::from_millis(300)),
+                HedgeAfter::Percentile(Percentile::P50),
+                HedgeAfter::Percentile(Percentile::P99),
+            ]),
+            max: 1 + choices.below(HEDGES_MAX),
+        });
     }
     if choices.one_in(8) {
         settings.retry = None;
     }
     settings.bulkhead.concurrency = Limit::At(1 + choices.below(8));
+    settings.bulkhead.adaptive = Adaptive::ALL[choices.below(Adaptive::ALL.len() as u32) as usize].1;
     settings.bulkhead.queue = choices.below(8);
     settings.fallback.respond = choices.one_in(3);
     settings.fallback.service = choices.one_in(3);
@@ -316,7 +326,8 @@ impl Seen {
                     assert!(self.orders.insert(order.attempt), "attempt {} runs already", order.attempt);
                     self.made += 1;
                     assert!(self.made <= 16, "attempts have an end");
-                    paid += u64::from(order.why == AttemptReason::Retry && !unpaid);
+                    let costs = matches!(order.why, AttemptReason::Retry | AttemptReason::Hedge);
+                    paid += u64::from(costs && !unpaid);
                 }
                 Output::Cancel { attempt } => {
                     self.orders.remove(&attempt);
