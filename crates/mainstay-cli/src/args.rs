@@ -44,6 +44,8 @@ pub(crate) enum Verb {
     Restore(EndpointArgs),
     /// Force a service's breaker open or closed, or give it back to its own judgement
     Breaker(BreakerArgs),
+    /// Let attempts of a service fail or be slow on purpose, for as long as a lease says
+    Fault(FaultArgs),
     #[command(hide = true, disable_help_flag = true)]
     Top(Later),
     #[command(hide = true, disable_help_flag = true)]
@@ -302,6 +304,42 @@ pub(crate) struct BreakerArgs {
     pub(crate) admin: AdminArgs,
 }
 
+/// What a drill does to attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultWord {
+    /// Begin later by the AMOUNT, as 200ms
+    Delay,
+    /// Fail at once with the status AMOUNT, or 503
+    Abort,
+    /// Fail at once as if the connection had broken
+    Reset,
+    /// Nothing any more
+    Off,
+}
+
+/// `mainstay fault`
+#[derive(Debug, Group)]
+pub(crate) struct FaultArgs {
+    /// The service
+    pub(crate) service: String,
+    /// What happens to its attempts
+    #[arg(value_enum)]
+    pub(crate) kind: FaultWord,
+    /// How much later, or which status
+    pub(crate) amount: Option<String>,
+    /// Share of the attempts
+    #[arg(long, value_name = "SHARE", default_value = "100%")]
+    pub(crate) share: Ratio,
+    /// At this endpoint alone
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) endpoint: Option<String>,
+    /// When it ends by itself, up to 1h; must be given
+    #[arg(long, value_name = "TIME", required_if_eq_any = [("kind", "delay"), ("kind", "abort"), ("kind", "reset")])]
+    pub(crate) lease: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
 fn key_and_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -323,6 +361,14 @@ mod tests {
     fn a_verb_of_a_later_version_is_known_whatever_follows_it() {
         let args = Args::try_parse_from(["mainstay", "simulate", "-c", "x.toml", "--seed", "1"]).unwrap();
         assert!(matches!(args.verb, Verb::Simulate(_)));
+    }
+
+    #[test]
+    fn a_fault_has_a_lease() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' '));
+        assert!(parse("mainstay fault shop delay 200ms --share 10%").is_err());
+        assert!(parse("mainstay fault shop delay 200ms --share 10% --lease 30s").is_ok());
+        assert!(parse("mainstay fault shop off").is_ok());
     }
 
     #[test]

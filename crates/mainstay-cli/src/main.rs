@@ -51,6 +51,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Eject(args) => admin::order(&args, "ejected"),
         Verb::Restore(args) => admin::order(&args, "ready"),
         Verb::Breaker(args) => admin::breaker(&args),
+        Verb::Fault(args) => admin::fault(&args),
         Verb::Run(args) => node::run(&args),
         Verb::Check(args) => node::check(&args),
     }

@@ -26,7 +26,9 @@ use std::task::{Context, Poll, ready};
 
 use mainstay_core::{CallId, Duration, Failure, Instant};
 use mainstay_http1::ResponseFacts;
-use mainstay_policy::{Call, Facts, Input, LimitId, LimitVerdict, Output, RefuseOrder, RetrySettings, Turn};
+use mainstay_policy::{
+    AttemptOrder, Call, Decision, Facts, Input, LimitId, LimitVerdict, Output, RefuseOrder, RetrySettings, Turn,
+};
 use mainstay_telemetry::LimitKey;
 
 use crate::answer::Problem;
@@ -68,6 +70,8 @@ struct Leg {
     /// It stands in the service's queue.
     queued: bool,
     last_failure: Option<Failure>,
+    /// The attempts that came here to be made, by their bits: a drill ends others before.
+    ordered: u16,
     clock: Clock,
 }
 
@@ -215,7 +219,10 @@ impl<'a> Exchange<'a> {
         while let Some(output) = self.leg.call.poll_output() {
             match output {
                 Output::AskLimits => self.ask_limits(),
-                Output::Attempt(order) => self.begin_attempt(cx, order),
+                Output::Attempt(order) => {
+                    self.leg.note(&order);
+                    self.begin_attempt(cx, order);
+                }
                 Output::Cancel { attempt } => self.cancel(attempt),
                 Output::Forward { attempt, retries_used } => self.forward(attempt, retries_used),
                 Output::FallbackService => self.enter_fallback(),
@@ -370,7 +377,21 @@ impl Leg {
             index,
             queued: false,
             last_failure: None,
+            ordered: 0,
             clock: parts.worker.clock,
+        }
+    }
+
+    /// An attempt is to be made. What failed before it is read from the record, which knows of drills too.
+    fn note(&mut self, order: &AttemptOrder) {
+        self.ordered |= 1 << order.attempt;
+        if order.attempt > 0 {
+            let failed = self.call.record().entries().iter().rev().find_map(|entry| match entry.what {
+                Decision::Failed { failure, .. } => Some(failure),
+                Decision::Head { status, .. } => Some(Failure::Status(status)),
+                _ => None,
+            });
+            self.last_failure = failed.or(self.last_failure);
         }
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mainstay_config::Config;
 use mainstay_core::Seed;
-use mainstay_policy::{BreakerOrder, Order, ServiceView};
+use mainstay_policy::{BreakerOrder, Fault, FaultOrder, Order, ServiceView};
 use mainstay_telemetry::{AccessLog, FoundRecord, Names, Snapshot as Counters};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -196,6 +196,27 @@ impl Gateway {
     pub async fn order_breaker(&self, service: &str, order: BreakerOrder) -> Result<(), OrderError> {
         let name = self.name_of(service)?;
         if self.workers.order_breaker(&name, order).await {
+            Ok(())
+        } else {
+            Err(OrderError::NoService(service.to_owned()))
+        }
+    }
+
+    /// Lets a service have a fault on purpose, on every worker, until its lease ends; `None` ends it now.
+    ///
+    /// # Errors
+    /// [`OrderError`] when there is no such service, or not the endpoint that the fault is meant for.
+    pub async fn order_fault(&self, service: &str, order: Option<FaultOrder>) -> Result<(), OrderError> {
+        let name = self.name_of(service)?;
+        if let Some(address) = order.and_then(|order| order.endpoint) {
+            let services = self.services().await;
+            let view = services.iter().find(|state| state.name == service).map(|state| &state.view);
+            if !view.is_some_and(|view| view.endpoints.iter().any(|endpoint| endpoint.address == address)) {
+                return Err(OrderError::NoEndpoint { service: service.to_owned(), address });
+            }
+        }
+        let now = self.clock.now();
+        if self.workers.order_fault(&name, order.map(|order| Fault::new(order, now))).await {
             Ok(())
         } else {
             Err(OrderError::NoService(service.to_owned()))

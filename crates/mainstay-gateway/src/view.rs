@@ -27,6 +27,7 @@ fn merge_service(into: &mut ServiceView, other: ServiceView) {
     into.budget = into.budget.zip(other.budget).map(|(a, b)| a + b);
     into.waiting += other.waiting;
     into.in_use += other.in_use;
+    into.fault = into.fault.or(other.fault);
     for endpoint in other.endpoints {
         match into.endpoints.iter_mut().find(|known| known.address == endpoint.address) {
             Some(known) => merge_endpoint(known, &endpoint),

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use mainstay_core::Instant;
-use mainstay_policy::{BreakerOrder, Order, ServiceView};
+use mainstay_policy::{BreakerOrder, FaultOrder, Order, ServiceView};
 use mainstay_telemetry::FoundRecord;
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ pub(crate) trait Running: Send + Sync + 'static {
     ) -> Soon<'a, Result<(), OrderRefused>>;
     /// Carries out an operator's word about a breaker.
     fn order_breaker<'a>(&'a self, service: &'a str, order: BreakerOrder) -> Soon<'a, Result<(), OrderRefused>>;
+    /// Lets a service have a fault on purpose until its lease ends; `None` ends it.
+    fn order_fault<'a>(&'a self, service: &'a str, order: Option<FaultOrder>) -> Soon<'a, Result<(), OrderRefused>>;
     /// The effective configuration; a secret as the place where it is kept.
     fn configuration(&self) -> Value;
     /// Reads the configuration again.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mainstay_config::{Config, Loaded, PathMatch};
 use mainstay_core::Instant;
 use mainstay_gateway::{Gateway, OrderError};
-use mainstay_policy::{BreakerOrder, Order, ServiceView};
+use mainstay_policy::{BreakerOrder, FaultOrder, Order, ServiceView};
 use mainstay_telemetry::{
     AccessLog, EndpointFigures, Figures, FoundRecord, NodeFigures, ProcessFigures, ServiceFigures,
 };
@@ -199,6 +199,10 @@ impl Running for Shared {
 
     fn order_breaker<'a>(&'a self, service: &'a str, order: BreakerOrder) -> Soon<'a, Result<(), OrderRefused>> {
         Box::pin(async move { self.gateway.order_breaker(service, order).await.map_err(order_refused) })
+    }
+
+    fn order_fault<'a>(&'a self, service: &'a str, order: Option<FaultOrder>) -> Soon<'a, Result<(), OrderRefused>> {
+        Box::pin(async move { self.gateway.order_fault(service, order).await.map_err(order_refused) })
     }
 
     fn configuration(&self) -> Value {

@@ -2,8 +2,8 @@
 //!
 //! The order is the same for everybody and is the order of this file; the part in brackets stands in `call/attempts.rs`:
 //!
-//! deadline → rate limits → service breaker → bulkhead queue → [ choose an endpoint → attempt → classify → retry or hedge,
-//! if the budget allows ] → fallback → settle.
+//! deadline → rate limits → service breaker → bulkhead queue → [ choose an endpoint → fault of a drill → attempt → classify →
+//! retry or hedge, if the budget allows ] → fallback → settle.
 //!
 //! - A permit of the bulkhead belongs to an attempt and is free during a backoff. A retry never queues: one that finds
 //!   no permit is not made, and the call ends with the outcome that it has. Nor does a hedge: the call then waits for
@@ -22,7 +22,7 @@
 
 use std::sync::Arc;
 
-use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Limit, Origin, earliest};
+use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Limit, Origin, Purpose, earliest};
 
 use crate::service::{Held, LostAndFound};
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod attempts;
+mod faults;
 mod messages;
 mod running;
 pub use messages::*;

@@ -5,11 +5,12 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, Origin};
 
-use crate::LimitId;
+use crate::{FaultKind, LimitId};
 
-/// Entries kept of one call: three for each attempt (that it began, how it ended, the pause after it) and twelve for what
-/// stands around them. No call makes more, so every attempt of every call can be accounted for; a usual one makes three.
-pub const ENTRIES_MAX: usize = 3 * crate::ATTEMPTS_MAX as usize + 12;
+/// Entries kept of one call: four for each attempt (that it began, the fault of a drill, how it ended, the pause after it)
+/// and twelve for what stands around them. No call makes more, so every attempt of every call can be accounted for; a
+/// usual one makes three.
+pub const ENTRIES_MAX: usize = 4 * crate::ATTEMPTS_MAX as usize + 12;
 
 /// One decision or fact, and how long after the call's beginning it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,15 @@ pub enum Decision {
         panic: bool,
         /// It shows whether an endpoint that limped keeps pace again.
         trial: bool,
+    },
+    /// A drill's fault hits an attempt, before anything of it is sent.
+    Fault {
+        /// Which one.
+        attempt: u8,
+        /// What happens to it.
+        kind: FaultKind,
+        /// What was left of the lease, in milliseconds.
+        left_millis: u32,
     },
     /// The head of an answer came.
     Head {

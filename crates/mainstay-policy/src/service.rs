@@ -12,8 +12,8 @@ use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Purpose, Seed,
 
 use crate::{
     Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, BreakerState, Budget, Bulkhead, CallOutcome,
-    CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fleet, FleetDelta, FleetEvent, HEDGES_MAX, Order,
-    PermitPool, Report, ServiceSettings, Turn,
+    CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fault, Fleet, FleetDelta, FleetEvent, HEDGES_MAX,
+    Order, PermitPool, Report, ServiceSettings, Turn,
 };
 
 /// The longest that the refused are asked to stay away, in seconds, before it is drawn.
@@ -24,6 +24,7 @@ const RETRY_AFTER_MAX: u64 = 30;
 pub struct Service {
     settings: ServiceSettings,
     seed: Seed,
+    pub(crate) fault: Option<Fault>,
     pub(crate) fleet: Fleet,
     pub(crate) breaker: Breaker,
     pub(crate) budget: Budget,
@@ -57,6 +58,8 @@ pub struct ServiceView {
     pub limit: Limit<u32>,
     /// Attempts allowed at once at the most.
     pub ceiling: Limit<u32>,
+    /// What an operator lets it have on purpose.
+    pub fault: Option<Fault>,
 }
 
 impl Service {
@@ -69,6 +72,7 @@ impl Service {
             budget: Budget::new(settings.retry.as_ref().and_then(|retry| retry.budget.as_ref()), now),
             bulkhead: Bulkhead::new(&settings.bulkhead, permits),
             settings: settings.clone(),
+            fault: None,
             seed: seed.derive("call"),
             lost: Arc::default(),
         }
@@ -114,6 +118,11 @@ impl Service {
     /// An operator's word about the breaker.
     pub fn order_breaker(&mut self, now: Instant, order: BreakerOrder) {
         self.breaker.order(now, order);
+    }
+
+    /// Lets the service have a fault on purpose, in place of the one that it may have had; `None` ends it.
+    pub fn order_fault(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
     }
 
     /// The next call whose wait in the queue is over, and how: hand it to the call as
@@ -180,6 +189,7 @@ impl Service {
             in_use: self.bulkhead.in_use(),
             limit: self.bulkhead.limit(),
             ceiling: self.bulkhead.ceiling(),
+            fault: self.fault.filter(|fault| now < fault.until),
         }
     }
 

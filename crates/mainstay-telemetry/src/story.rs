@@ -7,7 +7,7 @@
 use std::fmt::{self, Write as _};
 
 use mainstay_core::{Certainty, Duration, Failure, Origin};
-use mainstay_policy::{AttemptReason, Decision, End, Entry, FallbackKind, LimitId, NoRetry, Refusal};
+use mainstay_policy::{AttemptReason, Decision, End, Entry, FallbackKind, FaultKind, LimitId, NoRetry, Refusal};
 
 use crate::FoundRecord;
 use crate::access_log::Millis;
@@ -119,6 +119,7 @@ impl FoundRecord {
             ),
             Decision::Overload { limit, in_flight, waiting } => self.overload(limit, in_flight, waiting),
             Decision::Attempt { attempt, why, .. } => self.attempt(entry, attempt, why),
+            Decision::Fault { attempt, kind, left_millis } => self.fault(attempt, kind, left_millis),
             Decision::Head { attempt, status } => {
                 told("head", format!("attempt {}: an answer with status {status}", ordinal(attempt)), None)
             }
@@ -291,8 +292,33 @@ impl FoundRecord {
             let text = format!("attempt {}: no head of an answer before the call's deadline", ordinal(attempt));
             return told("failed", format!("{text}; {}", left_behind(certainty)), Some("route.timeout".to_owned()));
         }
-        let text = format!("attempt {} failed: {}; {}", ordinal(attempt), Cause(failure), left_behind(certainty));
+        let effect =
+            if self.is_drilled(attempt) { "the drill's doing, nothing was sent" } else { left_behind(certainty) };
+        let text = format!("attempt {} failed: {}; {effect}", ordinal(attempt), Cause(failure));
         told("failed", text, self.failure_key(failure))
+    }
+
+    fn fault(&self, attempt: u8, kind: FaultKind, left_millis: u32) -> Told {
+        let number = ordinal(attempt);
+        let what = match kind {
+            FaultKind::Delay { millis } => {
+                format!("a drill delays attempt {number} by {}", Short(Duration::from_millis(millis.into())))
+            }
+            FaultKind::Abort { status } => {
+                format!("a drill answers attempt {number} with {status} in the instance's place")
+            }
+            FaultKind::Reset => format!("a drill breaks attempt {number} off in the instance's place"),
+        };
+        let left = Short(Duration::from_millis(left_millis.into()));
+        let text = format!("{what}; its lease ends in {left}, and `mainstay fault {} off` ends it now", self.service);
+        told("fault", text, None)
+    }
+
+    /// Whether a drill had an attempt fail, so that nothing of it was sent.
+    fn is_drilled(&self, attempt: u8) -> bool {
+        self.entries.iter().any(|entry| {
+            matches!(entry.what, Decision::Fault { attempt: of, kind: FaultKind::Abort { .. } | FaultKind::Reset, .. } if of == attempt)
+        })
     }
 
     fn unable(&self, attempt: u8, pool: bool) -> Told {
@@ -669,6 +695,30 @@ mod tests {
                   0.0 ms  ended without an answer: refused at once, because it would wait too long  [service.shop.bulkhead.queue_timeout]
         "#]]
         .assert_eq(&story);
+    }
+
+    #[test]
+    fn a_drill_is_told_as_what_it_is() {
+        let fault = |attempt, kind| Decision::Fault { attempt, kind, left_millis: 12_000 };
+        let failure = Failure::Status(503);
+        let story = record(&[
+            (40, attempt(0, AttemptReason::First)),
+            (40, fault(0, FaultKind::Abort { status: 503 })),
+            (40, Decision::Failed { attempt: 0, failure, certainty: Certainty::Applied }),
+            (25_040, attempt(1, AttemptReason::Retry)),
+            (25_040, fault(1, FaultKind::Delay { millis: 200 })),
+            (237_400, Decision::Head { attempt: 1, status: 200 }),
+        ]);
+        expect![[r#"
+            request r-1, 3 s ago
+                  0.0 ms  arrived: GET /cart/7 on route /cart, service shop, deadline in 15 s  [route.timeout]
+                  0.0 ms  attempt 1 to 127.0.0.1:9101  [service.shop.balance]
+                  0.0 ms  a drill answers attempt 1 with 503 in the instance's place; its lease ends in 12 s, and `mainstay fault shop off` ends it now
+                  0.0 ms  attempt 1 failed: status 503; the drill's doing, nothing was sent  [service.shop.retry.on]
+                 25.0 ms  attempt 2 to 127.0.0.1:9102: a retry, paid for by the budget  [service.shop.retry.budget]
+                 25.0 ms  a drill delays attempt 2 by 200 ms; its lease ends in 12 s, and `mainstay fault shop off` ends it now
+                237.4 ms  attempt 2: an answer with status 200
+        "#]].assert_eq(&story.story(|_| None));
     }
 
     #[test]

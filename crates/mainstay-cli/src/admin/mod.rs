@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 pub(crate) use client::Client;
 
-use crate::args::{AdminArgs, BreakerArgs, EndpointArgs, EndpointsArgs, ExplainArgs};
+use crate::args::{AdminArgs, BreakerArgs, EndpointArgs, EndpointsArgs, ExplainArgs, FaultArgs, FaultWord};
 use crate::outcome::{Outcome, Trouble};
 use crate::{print, runtime};
 
@@ -43,6 +43,43 @@ pub(crate) fn breaker(args: &BreakerArgs) -> Outcome {
     let now = ask(&args.admin, "PUT", &path, Some(&json!({ "state": args.state.as_str() })))?;
     let shown = json!({ "services": [now] });
     if args.admin.json { print::json(&shown) } else { print::result(tables::services(&shown)) }
+}
+
+/// `mainstay fault SERVICE delay|abort|reset|off`
+pub(crate) fn fault(args: &FaultArgs) -> Outcome {
+    let path = format!("{}/fault", service_path(&args.service));
+    let now = match fault_order(args)? {
+        Some(order) => ask(&args.admin, "PUT", &path, Some(&order))?,
+        None => ask(&args.admin, "DELETE", &path, None)?,
+    };
+    let shown = json!({ "services": [now] });
+    if args.admin.json { print::json(&shown) } else { print::result(tables::services(&shown)) }
+}
+
+/// What the admin API is told; `None` for off.
+fn fault_order(args: &FaultArgs) -> Outcome<Option<Value>> {
+    let mut order = json!({ "share": args.share.to_string() });
+    match (args.kind, &args.amount) {
+        (FaultWord::Off, None) => return Ok(None),
+        (FaultWord::Delay, Some(delay)) => (order["kind"], order["delay"]) = (json!("delay"), json!(delay)),
+        (FaultWord::Abort, status) => {
+            order["kind"] = json!("abort");
+            if let Some(status) = status {
+                let number: u16 = status.parse().map_err(|_| Trouble::wrong(format!("{status} is no status")))?;
+                order["status"] = json!(number);
+            }
+        }
+        (FaultWord::Reset, None) => order["kind"] = json!("reset"),
+        (FaultWord::Delay, None) => return Err(Trouble::wrong("say how much later, as in delay 200ms")),
+        (FaultWord::Reset | FaultWord::Off, Some(amount)) => {
+            return Err(Trouble::wrong(format!("{amount} means nothing here")));
+        }
+    }
+    order["lease"] = json!(args.lease.unwrap_or_default().to_string());
+    if let Some(endpoint) = &args.endpoint {
+        order["endpoint"] = json!(endpoint);
+    }
+    Ok(Some(order))
 }
 
 /// `mainstay explain REQUEST-ID`

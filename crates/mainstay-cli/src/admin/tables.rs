@@ -10,7 +10,6 @@ pub(super) fn services(found: &Value) -> Table {
     let mut table = Table::new(&head);
     for service in list(&found["services"]) {
         let breaker = &service["breaker"];
-        let is_quiet = breaker["state"] == "closed" && breaker["forced"] != true;
         table.row([
             word(&service["name"]),
             word(&breaker["state"]),
@@ -19,10 +18,29 @@ pub(super) fn services(found: &Value) -> Table {
             word(&service["waiting"]),
             limit(service),
             number(&service["retry_budget_tokens"], 0),
-            if is_quiet { String::new() } else { word(&breaker["why"]) },
+            why(service),
         ]);
     }
     table
+}
+
+/// What is not as it should be about a service, or is meant so.
+pub(super) fn why(service: &Value) -> String {
+    let breaker = &service["breaker"];
+    let is_quiet = breaker["state"] == "closed" && breaker["forced"] != true;
+    let of_breaker = (!is_quiet).then(|| word(&breaker["why"]));
+    of_breaker.into_iter().chain(drill(&service["fault"])).collect::<Vec<_>>().join("; ")
+}
+
+fn drill(fault: &Value) -> Option<String> {
+    let share = format!("{:.0}% of the attempts", fault["share"].as_f64()? * 100.0);
+    let place = fault["endpoint"].as_str().map_or(String::new(), |endpoint| format!(" at {endpoint}"));
+    let what = match fault["kind"].as_str()? {
+        "delay" => format!("delays {share}{place} by {} ms", word(&fault["delay_ms"])),
+        "abort" => format!("answers {share}{place} with {}", word(&fault["status"])),
+        _ => format!("breaks {share}{place} off"),
+    };
+    Some(format!("a drill {what} for {} s more", fault["until_ms"].as_u64()?.div_ceil(1000)))
 }
 
 /// One line per endpoint.
@@ -107,6 +125,16 @@ mod tests {
         let shop = |limit: u32| json!({ "concurrency_limit": limit, "concurrency_ceiling": 1024 });
         assert_eq!(limit(&shop(139)), "139 of 1024");
         assert_eq!(limit(&shop(1024)), "1024");
+    }
+
+    #[test]
+    fn a_drill_is_told_beside_what_it_does_to_the_breaker() {
+        let fault = json!({ "kind": "delay", "delay_ms": 200, "share": 0.1, "endpoint": null, "until_ms": 11_200 });
+        let closed = json!({ "state": "closed", "forced": false, "why": "calls go well enough" });
+        let told = |breaker: &Value| why(&json!({ "breaker": breaker, "fault": fault }));
+        assert_eq!(told(&closed), "a drill delays 10% of the attempts by 200 ms for 12 s more");
+        let open = json!({ "state": "open", "forced": false, "why": "too many calls failed or were slow" });
+        assert!(told(&open).starts_with("too many calls failed or were slow; a drill"), "{}", told(&open));
     }
 
     #[test]

@@ -98,7 +98,10 @@ impl Exchange<'_> {
             while let Some(output) = self.leg.call.poll_output() {
                 match output {
                     Output::Cancel { attempt } => self.cancel(attempt),
-                    Output::Attempt(order) => self.forgo(&order),
+                    Output::Attempt(order) => {
+                        self.leg.note(&order);
+                        self.forgo(&order);
+                    }
                     _ => {}
                 }
             }

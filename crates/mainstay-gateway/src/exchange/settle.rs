@@ -173,7 +173,20 @@ impl Exchange<'_> {
         }
     }
 
+    /// Counts the attempts that a drill ended before they came here to be made, as the record has them.
+    fn count_drilled(&self, leg: &Leg, entries: &[Entry]) {
+        if leg.ordered.count_ones() >= u32::from(leg.call.attempts()) {
+            return;
+        }
+        let mut counters = self.parts.worker.counters.borrow_mut();
+        let drilled = all_tries(entries, true).enumerate().filter(|(number, _)| leg.ordered >> number & 1 == 0);
+        for (_, Tried { endpoint, began, ended, result, .. }) in drilled {
+            counters.attempt(leg.service.key_of(endpoint), self.plan.asker.method, result, ended - began);
+        }
+    }
+
     fn count(&self, leg: &Leg, entries: &[Entry]) {
+        self.count_drilled(leg, entries);
         let mut counters = self.parts.worker.counters.borrow_mut();
         hedge_results(entries).for_each(|result| counters.hedge(leg.service.key, result));
         for entry in entries {
@@ -181,6 +194,7 @@ impl Exchange<'_> {
                 Decision::NoHedge { why } => counters.no_hedge(leg.service.key, why),
                 Decision::NoRetry { why } => counters.no_retry(leg.service.key, why),
                 Decision::Fallback { kind } => counters.fallback(leg.service.key, kind),
+                Decision::Fault { kind, .. } => counters.fault(leg.service.key, kind),
                 Decision::Ended(End::Refused(refusal)) => {
                     counters.refused(leg.service.key, self.plan.facts.priority, refusal);
                 }

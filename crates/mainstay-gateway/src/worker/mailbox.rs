@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mainstay_policy::{BreakerOrder, CheckResult, EndpointSpec, FleetDelta, Order, ServiceView};
+use mainstay_policy::{BreakerOrder, CheckResult, EndpointSpec, Fault, FleetDelta, Order, ServiceView};
 use mainstay_telemetry::{FoundRecord, Snapshot as Counters};
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +34,8 @@ pub(crate) enum Message {
     OrderEndpoint(Arc<str>, SocketAddr, Order, oneshot::Sender<bool>),
     /// An operator's word about a breaker. The answer: whether there is such a service.
     OrderBreaker(Arc<str>, BreakerOrder, oneshot::Sender<bool>),
+    /// A service has this fault on purpose, or none. The answer: whether there is such a service.
+    OrderFault(Arc<str>, Option<Fault>, oneshot::Sender<bool>),
     /// What do the services look like?
     View(oneshot::Sender<Vec<(Arc<str>, ServiceView)>>),
     /// What was counted?
@@ -145,6 +147,11 @@ impl Workers {
     /// An operator's word about a breaker; false when there is no such service.
     pub(crate) async fn order_breaker(&self, service: &Arc<str>, order: BreakerOrder) -> bool {
         self.ask(|found| Message::OrderBreaker(Arc::clone(service), order, found)).await.contains(&true)
+    }
+
+    /// A service has this fault on purpose, or none; false when there is no such service.
+    pub(crate) async fn order_fault(&self, service: &Arc<str>, fault: Option<Fault>) -> bool {
+        self.ask(|found| Message::OrderFault(Arc::clone(service), fault, found)).await.contains(&true)
     }
 
     /// What each worker's services look like.

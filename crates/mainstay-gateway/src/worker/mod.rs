@@ -182,6 +182,13 @@ impl Worker {
                 }
                 let _ = found.send(cell.is_some());
             }
+            Message::OrderFault(service, fault, found) => {
+                let cell = self.service(&service);
+                if let Some(cell) = &cell {
+                    cell.core().order_fault(fault);
+                }
+                let _ = found.send(cell.is_some());
+            }
             Message::View(answer) => {
                 let _ = answer.send(self.views());
             }

@@ -16,10 +16,10 @@ use super::problem::Problem;
 use super::{Node, openapi, views};
 use crate::running::{OrderRefused, ServicesNow};
 
-type Answer = Result<Response, Problem>;
+pub(super) type Answer = Result<Response, Problem>;
 
 /// Carries `work` to its end even when the caller leaves in the middle of it: what an operator orders happens whole.
-async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
+pub(super) async fn whole<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
     tokio::spawn(work).await.map_err(|_| {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Problem::new(status, "broken", "the order broke off inside the node", "look at the node's log")
@@ -40,7 +40,7 @@ pub(super) async fn service(State(node): State<Node>, Path(name): Path<String>) 
     }
 }
 
-fn names(state: &ServicesNow) -> Vec<String> {
+pub(super) fn names(state: &ServicesNow) -> Vec<String> {
     state.services.iter().map(|(name, _)| name.clone()).collect()
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn order_breaker(State(node): State<Node>, Path(name): Path<Str
 }
 
 /// Which of the two, service or endpoint, is not there; an address that is none is an endpoint that is not there.
-async fn unknown(node: &Node, name: &str, address: &str) -> Problem {
+pub(super) async fn unknown(node: &Node, name: &str, address: &str) -> Problem {
     let state = node.services().await;
     match state.services.iter().find(|(known, _)| known == name) {
         None => Problem::no_service(name, &names(&state)),

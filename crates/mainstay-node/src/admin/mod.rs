@@ -5,6 +5,7 @@
 //! length and a deadline, and every error is a problem of RFC 9457. The probe address has the routes that are marked so
 //! and nothing else: it changes nothing and tells nothing about the configuration.
 
+mod fault;
 mod guard;
 mod handlers;
 mod openapi;
@@ -62,6 +63,10 @@ impl Route {
         Self { method: "POST", path, handler: routing::post(handler), probe: false }
     }
 
+    fn delete<H: Handler<T, Node>, T: 'static>(path: &'static str, handler: H) -> Self {
+        Self { method: "DELETE", path, handler: routing::delete(handler), probe: false }
+    }
+
     fn on_probe(self) -> Self {
         Self { probe: true, ..self }
     }
@@ -74,6 +79,8 @@ fn routes() -> Vec<Route> {
         Route::get("/v1/services/{name}", h::service),
         Route::put("/v1/services/{name}/endpoints/{address}/state", h::order_endpoint),
         Route::put("/v1/services/{name}/breaker", h::order_breaker),
+        Route::put("/v1/services/{name}/fault", fault::order),
+        Route::delete("/v1/services/{name}/fault", fault::end),
         Route::get("/v1/config", h::configuration),
         Route::post("/v1/reload", h::reload),
         Route::get("/v1/requests/{id}", h::request),

@@ -79,6 +79,21 @@ fn services() -> Value {
             "requestBody": state(&["auto", "open", "closed"]),
             "responses": { "200": answer("The service as it is now.", &reference("Service")), "default": problem() },
         } },
+        "/v1/services/{name}/fault": {
+            "put": {
+                "operationId": "orderFault",
+                "summary": "Let attempts of a service fail or be slow on purpose, until the lease ends. In place of the fault before.",
+                "parameters": [name()],
+                "requestBody": { "required": true, "content": { "application/json": { "schema": reference("FaultOrder") } } },
+                "responses": { "200": answer("The service as it is now.", &reference("Service")), "default": problem() },
+            },
+            "delete": {
+                "operationId": "endFault",
+                "summary": "End a service's fault now.",
+                "parameters": [name()],
+                "responses": { "200": answer("The service as it is now.", &reference("Service")), "default": problem() },
+            },
+        },
     })
 }
 
@@ -174,6 +189,7 @@ fn schemas() -> Value {
             },
         },
         "Service": service_schema(),
+        "FaultOrder": fault_order_schema(),
         "Endpoint": endpoint_schema(),
         "Record": record_schema(),
     })
@@ -198,8 +214,36 @@ fn service_schema() -> Value {
             "in_use": whole("Attempts that run."),
             "concurrency_limit": { "type": ["integer", "string"], "description": "Attempts that may run at once now, or \"unlimited\"." },
             "concurrency_ceiling": { "type": ["integer", "string"], "description": "Attempts that may run at once at the most, or \"unlimited\"." },
+            "fault": {
+                "type": ["object", "null"],
+                "description": "What an operator lets it have on purpose; null without a drill.",
+                "properties": {
+                    "kind": words(&["delay", "abort", "reset"]),
+                    "delay_ms": whole("How much later an attempt begins."),
+                    "status": whole("What an attempt is answered."),
+                    "share": { "type": "number", "description": "Of the attempts, from 0 to 1." },
+                    "endpoint": maybe("string", "Where alone; null for all."),
+                    "until_ms": whole("When its lease ends, in milliseconds from now."),
+                },
+            },
             "ready": whole("Endpoints that take calls."),
             "endpoints": { "type": "array", "items": reference("Endpoint") },
+        },
+    })
+}
+
+fn fault_order_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["kind", "lease"],
+        "additionalProperties": false,
+        "properties": {
+            "kind": words(&["delay", "abort", "reset"]),
+            "delay": text("With delay: how much later an attempt begins, as 200ms; up to 5 min."),
+            "status": { "type": "integer", "minimum": 500, "maximum": 599, "description": "With abort: what an attempt is answered. Default 503." },
+            "share": text("Of the attempts, as 10%. Default all."),
+            "endpoint": text("At this endpoint alone."),
+            "lease": text("When it ends by itself, as 30s; up to 1 h."),
         },
     })
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainstay_core::{Duration as Length, EndpointId, Failure, Instant, Limit};
 use mainstay_policy::{
-    BreakerOrder, BreakerState, Cause, Decision, End, EndpointState, EndpointView, Entry, Order, ServiceView,
+    BreakerOrder, BreakerState, Cause, Decision, End, EndpointState, EndpointView, Entry, FaultOrder, Order,
+    ServiceView,
 };
 use mainstay_telemetry::FoundRecord;
 use serde_json::{Value, json};
@@ -52,6 +53,12 @@ impl Running for StandIn {
 
     fn order_breaker<'a>(&'a self, service: &'a str, order: BreakerOrder) -> Soon<'a, Result<(), OrderRefused>> {
         Box::pin(async move { self.order(service == "shop", format!("{order:?}"), OrderRefused::NoService) })
+    }
+
+    fn order_fault<'a>(&'a self, service: &'a str, order: Option<FaultOrder>) -> Soon<'a, Result<(), OrderRefused>> {
+        let is_there = order.and_then(|order| order.endpoint).is_none_or(|address| address.port() == 9101);
+        let refused = if service == "shop" { OrderRefused::NoEndpoint } else { OrderRefused::NoService };
+        Box::pin(async move { self.order(service == "shop" && is_there, format!("{order:?}"), refused) })
     }
 
     fn configuration(&self) -> Value {
@@ -108,6 +115,7 @@ fn shop(now: Instant) -> ServiceView {
         waiting: 0,
         in_use: 1,
         limit: Limit::Unlimited,
+        fault: None,
         ceiling: Limit::Unlimited,
     }
 }
@@ -236,6 +244,39 @@ async fn a_request_is_explained_as_json_and_as_a_story() {
     assert!(text.starts_with("request r/1, 1 s ago\n") && head.contains("text/plain"));
     assert!(text.contains("[timeout of / = \"15s\", mainstay.toml:7]"), "what a key is set to stands with it: {text}");
     assert_eq!(get(api.admin, "/v1/requests/unknown").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_drill_has_a_lease_and_what_is_wrong_with_it_is_told() {
+    let api = api(None).await;
+    let path = "/v1/services/shop/fault";
+    let put = |path: &'static str, body: &'static str| async move {
+        let (status, _, answer) = ask(api.admin, "PUT", path, "", body).await;
+        (status, answer)
+    };
+    let delay = r#"{"kind":"delay","delay":"200ms","share":"10%","lease":"30s","endpoint":"127.0.0.1:9101"}"#;
+    assert_eq!(put(path, delay).await.0, 200);
+    for (body, part) in [
+        (r#"{"kind":"reset"}"#, "lease"),
+        (r#"{"kind":"reset","lease":"2h"}"#, "lease: it is from 1ms to 1h"),
+        (r#"{"kind":"delay","lease":"30s"}"#, "a delay needs its length"),
+        (r#"{"kind":"delay","delay":"0s","lease":"30s"}"#, "delay: it is from 1ms to 5m"),
+        (r#"{"kind":"abort","status":404,"lease":"30s"}"#, "404 is no failure"),
+        (r#"{"kind":"reset","status":503,"lease":"30s"}"#, "status with"),
+        (r#"{"kind":"hang","lease":"30s"}"#, "no fault is called"),
+        (r#"{"kind":"reset","share":"200%","lease":"30s"}"#, "share"),
+    ] {
+        let (status, answer) = put(path, body).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(answer.contains(part), "{body}: {answer}");
+    }
+    let elsewhere = r#"{"kind":"reset","lease":"30s","endpoint":"127.0.0.1:1"}"#;
+    let (status, answer) = put(path, elsewhere).await;
+    assert!(status == 404 && answer.contains("no_endpoint"), "{answer}");
+    assert_eq!(put("/v1/services/ship/fault", delay).await.0, 404);
+    assert_eq!(ask(api.admin, "DELETE", path, "", "").await.0, 200);
+    let orders = api.node.orders.lock().unwrap();
+    assert!(orders[0].contains("Delay { millis: 200 }") && orders[1] == "None", "{orders:?}");
 }
 
 #[tokio::test]

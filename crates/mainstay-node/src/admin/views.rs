@@ -3,7 +3,9 @@
 //! Instants mean nothing outside the process, so they are given as milliseconds from now.
 
 use mainstay_core::{Duration, Instant, Limit};
-use mainstay_policy::{BreakerState, Cause, CheckResult, EndpointState, EndpointView, Limping, ServiceView};
+use mainstay_policy::{
+    BreakerState, Cause, CheckResult, EndpointState, EndpointView, Fault, FaultKind, FaultOrder, Limping, ServiceView,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -22,6 +24,8 @@ pub(crate) struct Service {
     concurrency_limit: Value,
     /// Attempts that may run at once at the most.
     concurrency_ceiling: Value,
+    /// What an operator lets it have on purpose; null without a drill.
+    fault: Option<Drill>,
     /// Endpoints that take calls.
     ready: usize,
     pub(crate) endpoints: Vec<Endpoint>,
@@ -69,6 +73,40 @@ struct Check {
     ago_ms: u64,
 }
 
+/// A fault under its lease.
+#[derive(Debug, Serialize)]
+struct Drill {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_ms: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    share: f64,
+    /// Where alone.
+    endpoint: Option<String>,
+    /// When its lease ends.
+    until_ms: u64,
+}
+
+impl Drill {
+    fn of(fault: &Fault, now: Instant) -> Self {
+        let FaultOrder { kind, share, endpoint, .. } = fault.order;
+        let (delay_ms, status) = match kind {
+            FaultKind::Delay { millis } => (Some(millis), None),
+            FaultKind::Abort { status } => (None, Some(status)),
+            FaultKind::Reset => (None, None),
+        };
+        Self {
+            kind: kind.as_str(),
+            delay_ms,
+            status,
+            share: share.get(),
+            endpoint: endpoint.map(|address| address.to_string()),
+            until_ms: fault.until.since(now).as_millis(),
+        }
+    }
+}
+
 impl Service {
     /// The view of a service as it looks at `now`.
     pub(crate) fn of(name: &str, view: &ServiceView, now: Instant) -> Self {
@@ -80,6 +118,7 @@ impl Service {
             in_use: view.in_use,
             concurrency_limit: limit(view.limit),
             concurrency_ceiling: limit(view.ceiling),
+            fault: view.fault.map(|fault| Drill::of(&fault, now)),
             ready: view.endpoints.iter().filter(|endpoint| endpoint.state == EndpointState::Ready).count(),
             endpoints: view.endpoints.iter().map(|endpoint| Endpoint::of(endpoint, now)).collect(),
         }

@@ -12,7 +12,7 @@
 //! Whom another attempt has outrun has not failed, and is not as quick as it seems by being given up early: its endpoint
 //! learns how long it was waited for there, and no more than that.
 
-use mainstay_core::{Certainty, Duration, Failure, Instant, Purpose};
+use mainstay_core::{Certainty, Duration, Failure, Instant};
 
 use super::*;
 
@@ -50,13 +50,25 @@ impl Call {
         let connect_by = (now + service.settings().timeout.connect).min(head_by);
         let (connected, waits, sent) = (false, false, false);
         let in_flight = service.bulkhead.in_flight();
-        let began = now;
-        self.running.add(Running { choice, attempt, began, in_flight, connected, waits, sent, connect_by, head_by });
+        let (began, held_until) = (now, None);
+        self.running.add(Running {
+            choice,
+            attempt,
+            why,
+            began,
+            in_flight,
+            connected,
+            waits,
+            sent,
+            connect_by,
+            head_by,
+            held_until,
+        });
         self.hedge_at = self.next_hedge(service, now);
         self.stage = Stage::Attempting;
         let Choice { endpoint, probe, panic, trial } = choice;
         self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic, trial });
-        self.output(Output::Attempt(AttemptOrder { attempt, endpoint, why, deadline: self.facts.deadline }));
+        self.send_or_suffer(service, now, attempt);
     }
 
     fn no_endpoint(&mut self, service: &mut Service, now: Instant, why: AttemptReason, none: NoEndpoint) {
@@ -204,6 +216,7 @@ impl Call {
         let Some((_, running)) = self.running.first_due() else { return };
         match why {
             Timer::Hedge => self.hedge(service, now),
+            Timer::Fault => self.let_go(service, now, running.attempt),
             Timer::Call if !self.running.iter().all(|running| running.waits) && !self.awaits_body => {
                 self.out_of_time(service, now);
             }

@@ -176,6 +176,8 @@ pub enum Timer {
     Connect,
     /// No head within the attempt's time.
     Attempt,
+    /// The delay of a drill is over.
+    Fault,
     /// No head for so long that another attempt is made beside those that run.
     Hedge,
     /// The pause before another attempt is over.

@@ -3,7 +3,7 @@
 use mainstay_core::{Certainty, Deadline, Instant};
 
 use super::Timer;
-use crate::Choice;
+use crate::{AttemptReason, Choice};
 
 /// Hedges that one call can make at the most; a configuration may ask for fewer.
 pub const HEDGES_MAX: u32 = 2;
@@ -16,6 +16,7 @@ const RUNNING_MAX: usize = 1 + HEDGES_MAX as usize;
 pub(super) struct Running {
     pub(super) choice: Choice,
     pub(super) attempt: u8,
+    pub(super) why: AttemptReason,
     pub(super) began: Instant,
     /// Attempts of the service that were under way when it began.
     pub(super) in_flight: u32,
@@ -25,6 +26,8 @@ pub(super) struct Running {
     pub(super) sent: bool,
     pub(super) connect_by: Instant,
     pub(super) head_by: Instant,
+    /// A drill delays it.
+    pub(super) held_until: Option<Instant>,
 }
 
 impl Running {
@@ -34,7 +37,9 @@ impl Running {
 
     /// When its time is over, and which.
     pub(super) fn due(&self) -> Deadline<Timer> {
-        if !self.connected && self.connect_by < self.head_by {
+        if let Some(until) = self.held_until.filter(|until| *until < self.head_by) {
+            Deadline::new(until, Timer::Fault)
+        } else if !self.connected && self.connect_by < self.head_by {
             Deadline::new(self.connect_by, Timer::Connect)
         } else {
             Deadline::new(self.head_by, Timer::Attempt)

@@ -6,6 +6,7 @@
 mod attempts;
 mod ending;
 mod entering;
+mod faults;
 mod hedging;
 mod our_limits;
 
@@ -13,12 +14,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
-use mainstay_core::{CallId, Certainty, Duration, Failure, Instant, Limit, MethodClass, Seed};
+use mainstay_core::{CallId, Certainty, Duration, Failure, Instant, Limit, MethodClass, Ratio, Seed};
 
 use super::*;
 use crate::{
-    BackoffKind, BackoffSettings, Balance, BreakerOrder, CheckResult, EndpointSpec, HealthSettings, Jitter, Order,
-    Percentile, PermitPool, Priority, Probe, ServiceSettings,
+    BackoffKind, BackoffSettings, Balance, BreakerOrder, CheckResult, EndpointSpec, Fault, FaultKind, FaultOrder,
+    HealthSettings, Jitter, Order, Percentile, PermitPool, Priority, Probe, ServiceSettings,
 };
 
 struct Stage {
@@ -98,6 +99,17 @@ impl Stage {
             ["breaker", order] => {
                 let order = if *order == "open" { BreakerOrder::Open } else { BreakerOrder::Auto };
                 self.service.order_breaker(now, order);
+            }
+            ["fault", kind, amount, lease, endpoint @ ..] => {
+                let kind = match *kind {
+                    "delay" => FaultKind::Delay { millis: amount.parse().unwrap() },
+                    "abort" => FaultKind::Abort { status: amount.parse().unwrap() },
+                    _ => FaultKind::Reset,
+                };
+                let endpoint =
+                    endpoint.first().map(|slot| ([127, 0, 0, 1], 9000 + slot.parse::<u16>().unwrap()).into());
+                let order = FaultOrder { kind, share: Ratio::ONE, endpoint, lease: lease.parse().unwrap() };
+                self.service.order_fault(Some(Fault::new(order, now)));
             }
             ["wait"] => {
                 for call in self.calls.values_mut() {

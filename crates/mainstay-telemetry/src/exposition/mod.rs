@@ -9,6 +9,7 @@ mod process;
 mod text;
 
 use mainstay_core::Duration;
+use mainstay_policy::FaultKind;
 
 pub use figures::{EndpointFigures, Figures, NodeFigures, ServiceFigures};
 pub use process::ProcessFigures;
@@ -45,6 +46,7 @@ pub fn render(names: &Names, snapshot: &Snapshot, figures: &Figures) -> String {
     refusals(&mut text, names, snapshot);
     limits(&mut text, names, snapshot);
     fallbacks(&mut text, names, snapshot);
+    faults(&mut text, names, snapshot);
     load(&mut text, figures);
     connections(&mut text, names, snapshot, figures);
     records(&mut text, snapshot);
@@ -260,6 +262,16 @@ fn fallbacks(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
     text.family(NAME, Kind::Counter, "Calls that a fallback answered.");
     for (service, row) in each_service(names, snapshot) {
         for (kind, count) in counted(&FALLBACKS, &row.fallbacks) {
+            text.sample(NAME, &[("service", &service), ("kind", kind)], count);
+        }
+    }
+}
+
+fn faults(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
+    const NAME: &str = "mainstay_faults_injected_total";
+    text.family(NAME, Kind::Counter, "Attempts that a drill's fault hit.");
+    for (service, row) in each_service(names, snapshot) {
+        for (kind, count) in counted(&FaultKind::WORDS, &row.faults) {
             text.sample(NAME, &[("service", &service), ("kind", kind)], count);
         }
     }

@@ -1,6 +1,6 @@
 use expect_test::expect;
 use mainstay_core::Failure;
-use mainstay_policy::{Cause, FallbackKind, NoRetry, Refusal};
+use mainstay_policy::{Cause, FallbackKind, FaultKind, NoRetry, Refusal};
 
 use super::*;
 use crate::{AttemptResult, HedgeResult, Method, Priority, RecordRing, Recorder};
@@ -23,6 +23,7 @@ fn example() -> (Names, Snapshot, Figures) {
     recorder.refused(shop, Priority::Normal, Refusal::QueueFull);
     recorder.rate_limited(names.limit("per-caller"));
     recorder.fallback(shop, FallbackKind::Respond);
+    recorder.fault(shop, FaultKind::Reset);
     recorder.accepted(names.listener("web"));
     (names, recorder.snapshot(), figures())
 }
@@ -98,6 +99,7 @@ fn what_happened_reads_so() {
         mainstay_refused_total{service="shop",reason="queue_full",origin="us"} 1
         mainstay_rate_limited_total{limit="per-caller"} 1
         mainstay_fallback_total{service="shop",kind="respond"} 1
+        mainstay_faults_injected_total{service="shop",kind="reset"} 1
         mainstay_inflight{service="shop",endpoint="127.0.0.1:9101"} 0
         mainstay_inflight{service="shop",endpoint="[::1]:9102"} 2
         mainstay_queued{service="shop"} 3

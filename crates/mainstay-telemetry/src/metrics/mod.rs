@@ -10,7 +10,7 @@ mod words;
 
 use mainstay_core::{Duration, Failure};
 pub use mainstay_policy::Priority;
-use mainstay_policy::{Cause, FallbackKind, NoRetry, Refusal};
+use mainstay_policy::{Cause, FallbackKind, FaultKind, NoRetry, Refusal};
 
 pub use histogram::Histogram;
 pub(crate) use series::{OTHER_OUTCOME, Series};
@@ -57,6 +57,7 @@ pub(crate) struct ServiceCounters {
     pub(crate) refused: [u64; REFUSALS.len()],
     pub(crate) shed: [[u64; SHED.len()]; PRIORITIES.len()],
     pub(crate) fallbacks: [u64; FALLBACKS.len()],
+    pub(crate) faults: [u64; FaultKind::WORDS.len()],
 }
 
 /// The place `index` of a table that grows when a key is seen for the first time.
@@ -123,6 +124,11 @@ impl Recorder {
     /// A fallback answered.
     pub fn fallback(&mut self, service: ServiceKey, kind: FallbackKind) {
         self.service(service).fallbacks[fallback_index(kind)] += 1;
+    }
+
+    /// A drill's fault hit an attempt.
+    pub fn fault(&mut self, service: ServiceKey, kind: FaultKind) {
+        self.service(service).faults[kind.index()] += 1;
     }
 
     /// A rate limit refused a call.
@@ -202,6 +208,7 @@ impl ServiceCounters {
             add(mine, theirs);
         }
         add(&mut self.fallbacks, &other.fallbacks);
+        add(&mut self.faults, &other.faults);
     }
 }
 
