@@ -12,8 +12,9 @@
 //! 2015). As in CoDel, the last of a line is not dropped for it, because its permit would go unused. A call whose deadline
 //! comes before an answer usually does is dropped too: it would take a permit for nothing.
 //!
-//! **Not the newest first.** Serving the newest first (as Maurer does under overload) helps where the oldest wait in vain.
-//! Here nobody is let in who waits in vain, so it would only make the refusals slow and the order unfair.
+//! **Not the newest first.** Serving the newest first in a standing line (as Maurer does) saves those who are served most
+//! of their wait, which is 40 ms at the most, and lets the others wait in vain: measured, four in five of the refused learn
+//! it only after that wait, instead of one in thirteen (`docs/decisions/`).
 //!
 //! Each call that waits is granted its turn, is dropped, or leaves: once.
 
