@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use mainstay_config::ListenerId;
 use mainstay_core::{CallId, Duration, Instant, Limit, MethodClass, Purpose};
 use mainstay_http1::{BodyKind, BodyLength, Known, RequestFacts, RequestView, TargetForm};
-use mainstay_policy::{Balance, Facts};
+use mainstay_policy::Facts;
 use mainstay_telemetry::Method;
 
 use crate::answer::Problem;
@@ -215,10 +215,7 @@ pub(crate) fn plan<'a>(
 /// The hash by which the service's balancing goes, where it goes by one.
 pub(crate) fn hash_for(local: &Local, service: usize, request: RequestView<'_>, path: &[u8], client: IpAddr) -> u64 {
     let Some(service) = local.shared.config.services.get(service) else { return 0 };
-    match service.policy.balance {
-        Balance::RingHash => balance_hash(&service.hash_on, request, path, client),
-        _ => 0,
-    }
+    if service.policy.balance.goes_by_key() { balance_hash(&service.hash_on, request, path, client) } else { 0 }
 }
 
 #[cfg(test)]

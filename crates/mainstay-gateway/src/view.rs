@@ -44,6 +44,7 @@ fn merge_endpoint(into: &mut EndpointView, other: &EndpointView) {
     into.successes += other.successes;
     into.failures += other.failures;
     into.ejections += other.ejections;
+    into.warming = into.warming.min(other.warming).or(into.warming).or(other.warming);
     into.limping = into.limping.or(other.limping);
     into.latency = into.latency.max(other.latency);
     if other.last_check.map(|(at, _)| at) > into.last_check.map(|(at, _)| at) {

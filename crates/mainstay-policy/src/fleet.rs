@@ -28,6 +28,7 @@ mod limping;
 mod messages;
 #[cfg(test)]
 mod tests;
+mod warming;
 
 pub use exchange::FleetDelta;
 pub use messages::{Ask, Choice, EndpointView, FleetEvent, Limping, NoEndpoint, Report};
@@ -72,6 +73,10 @@ pub struct Fleet {
     probes: VecDeque<u32>,
     /// Slots of candidates that do not keep pace and are left alone for that.
     limping: Vec<u32>,
+    /// Slots of candidates that are new or back, while the others carry the load.
+    warming: Vec<u32>,
+    /// Attempts under way at all endpoints, here and elsewhere.
+    in_flight: u32,
     calls_since_trial: u64,
     /// Slots with news for other workers.
     touched: Vec<u32>,
@@ -97,6 +102,8 @@ impl Fleet {
             next_transition: Instant::FAR_FUTURE,
             probes: VecDeque::new(),
             limping: Vec::new(),
+            warming: Vec::new(),
+            in_flight: 0,
             calls_since_trial: 0,
             touched: Vec::new(),
             events: VecDeque::with_capacity(EVENTS_MAX),
@@ -108,7 +115,7 @@ impl Fleet {
     pub fn configure(&mut self, now: Instant, settings: &ServiceSettings) {
         self.settings = settings.clone();
         for slot in 0..self.endpoints.slots() as u32 {
-            self.change(slot, Some(Recovery::Configuration), |availability, settings| {
+            self.change(now, slot, Some(Recovery::Configuration), |availability, settings| {
                 availability.configure(now, settings.health.is_some(), settings.outlier.as_ref());
             });
         }
@@ -117,7 +124,7 @@ impl Fleet {
         }
         if self.balancer.rule() != settings.balance {
             self.balancer = Balancer::new(settings.balance);
-            self.build_ring();
+            self.deal_keys();
         }
         self.is_stale = true;
     }
@@ -130,8 +137,11 @@ impl Fleet {
         if !changes.is_empty() {
             self.make_room();
             self.count_anew();
-            self.build_ring();
+            self.deal_keys();
             self.is_stale = true;
+        }
+        if changes.added.len() < self.endpoints.len() {
+            changes.added.iter().for_each(|id| self.begin_to_warm(now, id.slot));
         }
         changes
     }
@@ -141,6 +151,7 @@ impl Fleet {
         let slots = self.endpoints.slots();
         self.candidates.reserve(slots);
         self.limping.reserve(slots.saturating_sub(self.limping.len()));
+        self.warming.reserve(slots.saturating_sub(self.warming.len()));
         self.probes.reserve(slots.saturating_sub(self.probes.len()));
         self.touched.reserve(slots.saturating_sub(self.touched.len()));
     }
@@ -150,10 +161,12 @@ impl Fleet {
         self.census = Census { panic: self.census.panic, ..Census::default() };
         self.probes.clear();
         self.touched.clear();
+        self.in_flight = 0;
         for endpoint in self.endpoints.iter_mut() {
             if endpoint.learned.news.is_listed {
                 self.touched.push(endpoint.id.slot);
             }
+            self.in_flight = self.in_flight.saturating_add(endpoint.learned.load.total());
             let availability = &endpoint.learned.availability;
             self.census.add(availability);
             endpoint.learned.is_queued = availability.wants_probe();
@@ -163,11 +176,9 @@ impl Fleet {
         }
     }
 
-    fn build_ring(&mut self) {
-        if self.balancer.rule() == Balance::RingHash {
-            let all = (0..self.endpoints.slots() as u32).filter_map(|slot| self.endpoints.at(slot));
-            self.balancer.ring_mut().build(all.map(|e| (&e.spec.address, e.spec.weight, e.id.slot)));
-        }
+    fn deal_keys(&mut self) {
+        let all = (0..self.endpoints.slots() as u32).filter_map(|slot| self.endpoints.at(slot));
+        self.balancer.build(all.map(|e| (&e.spec.address, e.spec.weight, e.id.slot)));
     }
 }
 
@@ -191,7 +202,7 @@ impl Fleet {
             Report::Failed { .. } | Report::Silent { .. } | Report::Nothing => {}
         }
         self.follow(now, slot, verdict);
-        let suspicion = self.change(slot, Some(Recovery::Probe), |availability, settings| {
+        let suspicion = self.change(now, slot, Some(Recovery::Probe), |availability, settings| {
             if choice.probe {
                 availability.probe_reported();
             }
@@ -221,7 +232,8 @@ impl Fleet {
         let slot = choice.endpoint.slot;
         let Some(endpoint) = self.endpoints.get_mut(choice.endpoint) else { return };
         endpoint.learned.finish(clean);
-        let suspicion = self.change(slot, None, |availability, settings| {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let suspicion = self.change(now, slot, None, |availability, settings| {
             if choice.probe {
                 availability.probe_finished();
             }
@@ -239,7 +251,7 @@ impl Fleet {
         let Some(checked) = self.endpoints.get_mut(endpoint).filter(|_| self.settings.health.is_some()) else { return };
         checked.learned.last_check = Some((now, result));
         let address = checked.spec.address;
-        let is_news = self.change(endpoint.slot, Some(Recovery::Check), |availability, settings| {
+        let is_news = self.change(now, endpoint.slot, Some(Recovery::Check), |availability, settings| {
             if let Some(health) = &settings.health {
                 availability.checked(now, result, health);
             }
@@ -256,7 +268,9 @@ impl Fleet {
     /// An operator's word about an endpoint.
     pub fn order(&mut self, now: Instant, endpoint: EndpointId, order: Order) {
         if self.endpoints.get(endpoint).is_some() {
-            self.change(endpoint.slot, Some(Recovery::Operator), |availability, _| availability.ordered(now, order));
+            self.change(now, endpoint.slot, Some(Recovery::Operator), |availability, _| {
+                availability.ordered(now, order);
+            });
         }
     }
 
@@ -264,7 +278,7 @@ impl Fleet {
     fn act_on(&mut self, now: Instant, slot: u32, suspicion: Option<Suspicion>) {
         let Some(suspicion) = suspicion else { return };
         if self.may_eject() {
-            self.change(slot, None, |availability, settings| {
+            self.change(now, slot, None, |availability, settings| {
                 if let Some(outlier) = &settings.outlier {
                     availability.eject(now, suspicion, outlier);
                 }
@@ -285,6 +299,7 @@ impl Fleet {
     /// act that may bring it back.
     fn change<R>(
         &mut self,
+        now: Instant,
         slot: u32,
         by: Option<Recovery>,
         act: impl FnOnce(&mut Availability, &ServiceSettings) -> R,
@@ -304,6 +319,9 @@ impl Fleet {
         }
         if after.0 != before.0 {
             self.entered(slot, by);
+        }
+        if after.0 != before.0 && after.0 == EndpointState::Ready && by != Some(Recovery::Configuration) {
+            self.begin_to_warm(now, slot);
         }
         Some(result)
     }
@@ -367,8 +385,9 @@ impl Fleet {
     /// All endpoints in the order of their slots.
     #[must_use]
     pub fn view(&self, now: Instant) -> Vec<EndpointView> {
-        let scale = self.scale();
-        self.endpoints.iter().map(|endpoint| view_of(endpoint, now, &scale)).collect()
+        // Where too few are warm, those that are not have their whole share.
+        let (scale, slow_start) = (self.scale(), self.settings.slow_start.filter(|_| !self.warming.is_empty()));
+        self.endpoints.iter().map(|endpoint| view_of(endpoint, now, &scale, slow_start)).collect()
     }
 
     /// The median time to the head of a good answer over all endpoints, within a few per cent.

@@ -176,7 +176,7 @@ impl Load {
 
     /// For how long nothing has come back, although something should: a lower bound of the oldest wait, at the price of
     /// two words instead of a list.
-    fn silence(&self, now: Instant) -> Duration {
+    pub(crate) fn silence(&self, now: Instant) -> Duration {
         if self.waiting == 0 { Duration::ZERO } else { now.since(self.silent_since) }
     }
 

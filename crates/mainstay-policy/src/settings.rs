@@ -10,6 +10,10 @@ use mainstay_core::{Bytes, Duration, Failure, Limit, Rate, Ratio};
 pub struct ServiceSettings {
     /// How an endpoint is chosen.
     pub balance: Balance,
+    /// How many times the average an endpoint may have in flight before a key goes elsewhere, in hundredths. Default 200.
+    pub hash_load: Limit<u32>,
+    /// How long the share of an endpoint grows that is new or back. Default 10 s.
+    pub slow_start: Option<Duration>,
     /// When fewer than this share of the endpoints are usable, health and ejection are ignored. Default 50 %: sending a
     /// whole load to a small rest would bring the rest down too.
     pub panic: Ratio,
@@ -35,6 +39,8 @@ impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
             balance: Balance::default(),
+            hash_load: Limit::At(200),
+            slow_start: Some(Duration::from_secs(10)),
             panic: Ratio::percent(50),
             health: None,
             outlier: Some(OutlierSettings::default()),
@@ -88,18 +94,27 @@ pub enum Balance {
     Adaptive,
     /// By the hash of the call's key on a ring of virtual nodes, so that few keys move when an endpoint comes or goes.
     RingHash,
+    /// By the hash of the call's key in a table that all endpoints have filled in turns.
+    Maglev,
 }
 
 impl Balance {
     /// All of them with the words that name them in a configuration.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("round_robin", Self::RoundRobin),
         ("random", Self::Random),
         ("least_request", Self::LeastRequest),
         ("peak_ewma", Self::PeakEwma),
         ("ring_hash", Self::RingHash),
+        ("maglev", Self::Maglev),
         ("adaptive", Self::Adaptive),
     ];
+
+    /// Whether a call's key says where it goes.
+    #[must_use]
+    pub const fn goes_by_key(self) -> bool {
+        matches!(self, Self::RingHash | Self::Maglev)
+    }
 }
 
 /// Active checks of each endpoint.

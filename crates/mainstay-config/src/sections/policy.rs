@@ -25,14 +25,20 @@ pub(super) struct Policy {
 
 pub(super) fn policy(s: &mut Section<'_>) -> Policy {
     let default = ServiceSettings::default();
-    let balance = s.choice("balance", "adaptive", &Balance::ALL, &["maglev"]).unwrap_or(default.balance);
+    let balance = s.choice("balance", "adaptive", &Balance::ALL, &[]).unwrap_or(default.balance);
     let hash_on = s.get("hash_on", "client_ip");
-    s.later("slow_start", "off");
+    let hash_load: Limit<HashLoad> = s.get("hash_load", "200%");
+    let slow_start: Option<Length> = s.get("slow_start", "10s");
     let panic: Ratio = s.get("panic", "50%");
     s.later("zone_aware", "false");
     let (health, expect_body) = s.off_unless_given("health", health).flatten().unzip();
     let settings = ServiceSettings {
         balance,
+        hash_load: match hash_load {
+            Limit::At(load) => Limit::At(load.0),
+            Limit::Unlimited => Limit::Unlimited,
+        },
+        slow_start: slow_start.map(|length| length.0),
         panic,
         health,
         outlier: s.on_unless_off("outlier", outlier),
@@ -45,6 +51,20 @@ pub(super) fn policy(s: &mut Section<'_>) -> Policy {
     };
     s.later_table("idempotency");
     Policy { settings, hash_on, expect_body: expect_body.flatten() }
+}
+
+/// How many times the average an endpoint may have, in hundredths.
+struct HashLoad(u32);
+
+impl Value for HashLoad {
+    fn read(node: &Tree) -> Read<Self> {
+        let hundredths = node.text().and_then(|text| text.strip_suffix('%')).and_then(|number| number.parse().ok());
+        let found = hundredths.filter(|hundredths| (101..=10_000).contains(hundredths)).map(Self);
+        found.ok_or_else(|| {
+            let fault = Fault::wanted("a part of the average from 101% to 10000%, as in \"200%\"", node);
+            vec![fault.help("at 100% each call would go wherever fewest run; for no bound, write \"unlimited\"")]
+        })
+    }
 }
 
 /// The checks, and what a body must have to pass.

@@ -248,9 +248,10 @@ impl<'a> Look<'a> {
         let policy = &self.service.policy;
         let balance = policy.balance;
         let balance_word = Balance::ALL.iter().find(|(_, rule)| *rule == balance).map_or("", |(word, _)| word);
+        self.has_no_effect(!balance.goes_by_key(), &["hash_on"], (&["balance"], &text(balance_word)), "\"ring_hash\"");
         self.has_no_effect(
-            balance != Balance::RingHash,
-            &["hash_on"],
+            !balance.goes_by_key(),
+            &["hash_load"],
             (&["balance"], &text(balance_word)),
             "\"ring_hash\"",
         );

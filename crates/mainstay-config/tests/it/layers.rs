@@ -149,7 +149,7 @@ fn the_list_of_values_says_what_is_inactive() {
     let text = load(LEAST).unwrap().effective.to_text();
     for line in [
         "address = \"127.0.0.1:8080\"  # mainstay.toml:3",
-        "slow_start = \"off\"                                # default: inactive, not in this version",
+        "tls = \"off\"                                       # default: inactive, not in this version",
         "on = [\"connect\", \"reset\", \"timeout\", \"malformed\", \"500\", \"502\", \"503\", \"504\"]  # default",
         "# host                    # default: any",
     ] {

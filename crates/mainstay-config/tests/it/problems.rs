@@ -27,7 +27,7 @@ timeout = 15
 [service.shop]
 endpoints = ["shop.internal:80", "127.0.0.1"]
 balance = "leest_request"
-slow_start = "10s"
+tls = "on"
 "#;
     check(
         text,
@@ -67,19 +67,19 @@ slow_start = "10s"
            |                                   ^^^^^^^^^
            = help: the port is missing
 
-        error: expected one of round_robin, random, least_request, peak_ewma, ring_hash, adaptive, found "leest_request"
+        error: expected one of round_robin, random, least_request, peak_ewma, ring_hash, maglev, adaptive, found "leest_request"
           --> mainstay.toml:11:12 (service.shop.balance)
            |
         11 | balance = "leest_request"
            |            ^^^^^^^^^^^^^
            = help: did you mean "least_request"?
 
-        error: slow_start is known, but not in this version
-          --> mainstay.toml:12:1 (service.shop.slow_start)
+        error: tls is known, but not in this version
+          --> mainstay.toml:12:1 (service.shop.tls)
            |
-        12 | slow_start = "10s"
-           | ^^^^^^^^^^
-           = help: leave it away, or write slow_start = "off"
+        12 | tls = "on"
+           | ^^^
+           = help: leave it away, or write tls = "off"
     "#]],
     );
 }

@@ -102,6 +102,7 @@ fn shop(now: Instant) -> ServiceView {
         until: Some(now + Length::from_secs(2)),
         in_flight: 0,
         latency: Some(Length::from_micros(1_500)),
+        warming: None,
         limping: None,
         successes: 90,
         failures: 5,

@@ -165,9 +165,11 @@ impl Endpoint {
         let draining = view.state == EndpointState::Draining;
         let cause = view.cause.filter(|_| !draining);
         let limping = view.limping.filter(|_| view.state == EndpointState::Ready);
-        let without_cause = || match limping {
-            Some(limping) => Some(("limping", limps(limping, now))),
-            None => draining.then(|| ("operator", "an operator drains it".to_owned())),
+        let warming = view.warming.filter(|_| view.state == EndpointState::Ready);
+        let without_cause = || match (limping, warming) {
+            (Some(limping), _) => Some(("limping", limps(limping, now))),
+            (None, Some(share)) => Some(("warming", format!("new or back: takes {share} % of its share so far"))),
+            (None, None) => draining.then(|| ("operator", "an operator drains it".to_owned())),
         };
         let (word, why) = cause.map(|cause| (cause.as_str(), why(cause))).or_else(without_cause).unzip();
         let until = view.until.or(limping.map(|limping| limping.tried_at));
@@ -252,6 +254,7 @@ mod tests {
             until: None,
             in_flight: 0,
             latency: Some(Duration::from_secs(3)),
+            warming: None,
             limping: None,
             successes: 0,
             failures: 2,
@@ -271,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_limps_is_ready_and_says_how_far_it_falls_behind() {
+    fn one_that_gets_less_than_its_share_is_ready_and_says_why() {
         let now = Instant::ORIGIN;
         let (latency, others) = (Duration::from_millis(214), Duration::from_millis(11));
         let limping = Limping { latency, others, tried_at: now + Duration::from_millis(2_500) };
@@ -279,6 +282,12 @@ mod tests {
         let told = Endpoint::of(&view, now);
         assert_eq!((told.state, told.cause, told.until_ms), ("ready", Some("limping"), Some(2_500)));
         assert_eq!(told.why.as_deref(), Some("limping: 214 ms against 11 ms of the others, tried again in 3 s"));
+        let warming = EndpointView { warming: Some(34), ..endpoint(EndpointState::Ready, None) };
+        let told = Endpoint::of(&warming, now);
+        assert_eq!(
+            (told.cause, told.why.as_deref()),
+            (Some("warming"), Some("new or back: takes 34 % of its share so far"))
+        );
         let drained = EndpointView { state: EndpointState::Draining, ..view };
         assert_eq!(Endpoint::of(&drained, now).why.as_deref(), Some("an operator drains it"));
     }

@@ -7,13 +7,17 @@
 //! functions of their own instead of one trait: a ring wants a hash, a round wants its memory, two choices want costs.
 
 mod candidates;
+mod maglev;
 mod ring;
 mod round_robin;
 mod two_choices;
 
 pub use candidates::{Candidates, Excluded};
+pub use maglev::Maglev;
 pub use ring::Ring;
 pub use round_robin::RoundRobin;
+
+use std::net::SocketAddr;
 
 use mainstay_core::below;
 
@@ -36,6 +40,7 @@ pub struct Balancer {
     rule: Balance,
     round: RoundRobin,
     ring: Ring,
+    maglev: Maglev,
 }
 
 impl Balancer {
@@ -51,9 +56,19 @@ impl Balancer {
         self.rule
     }
 
-    /// The ring, to be built anew when endpoints come or go or change their weight.
-    pub fn ring_mut(&mut self) -> &mut Ring {
-        &mut self.ring
+    /// Deals the keys out anew: when endpoints come or go or change their weight.
+    pub fn build<'a>(&mut self, endpoints: impl Iterator<Item = (&'a SocketAddr, u32, u32)> + Clone) {
+        match self.rule {
+            Balance::RingHash => self.ring.build(endpoints),
+            Balance::Maglev => self.maglev.build(endpoints),
+            _ => {}
+        }
+    }
+
+    /// Whether a call's key says where it goes.
+    #[must_use]
+    pub fn goes_by_key(&self) -> bool {
+        self.rule.goes_by_key()
     }
 
     /// The candidates have changed.
@@ -64,7 +79,7 @@ impl Balancer {
     /// Whether the key of a call belongs to `slot`; true for every rule without keys.
     #[must_use]
     pub fn suits(&self, hash: u64, slot: u32) -> bool {
-        self.rule != Balance::RingHash || self.ring.pick(hash, |_| true) == Some(slot)
+        !self.goes_by_key() || self.owner(hash, |_| true) == Some(slot)
     }
 
     /// The place of the candidate to go to, `None` when all are excluded or none is open.
@@ -84,14 +99,21 @@ impl Balancer {
             Balance::LeastRequest | Balance::PeakEwma | Balance::Adaptive => {
                 two_choices::pick(candidates, (luck.first, luck.second), excluded, is_open, cost)
             }
-            Balance::RingHash => self.by_key(candidates, luck.hash, is_open),
+            Balance::RingHash | Balance::Maglev => self.by_key(candidates, luck.hash, is_open),
+        }
+    }
+
+    fn owner(&self, hash: u64, is_usable: impl Fn(u32) -> bool) -> Option<u32> {
+        match self.rule {
+            Balance::Maglev => self.maglev.pick(hash, is_usable),
+            _ => self.ring.pick(hash, is_usable),
         }
     }
 
     fn by_key(&self, candidates: &Candidates, hash: u64, is_open: impl Fn(usize) -> bool) -> Option<usize> {
-        let near = self.ring.pick(hash, |slot| candidates.place(slot).is_some_and(&is_open));
+        let near = self.owner(hash, |slot| candidates.place(slot).is_some_and(&is_open));
         near.and_then(|slot| candidates.place(slot)).or_else(|| {
-            // Nearly all points of the ring are closed: any open candidate, but always the same one for a key.
+            // Nearly all near the key are closed: any open candidate, but always the same one for a key.
             let first = below(hash.wrapping_mul(0x9e37_79b9_7f4a_7c15), candidates.len() as u64) as usize;
             (first..candidates.len()).chain(0..first).find(|place| is_open(*place))
         })

@@ -58,8 +58,8 @@ fn halvings(total: u64) -> u32 {
     (0..64).find(|halvings| points >> halvings <= u128::from(POINTS_MAX)).unwrap_or(64)
 }
 
-/// FNV-1a over the address; the ring mixes it further.
-fn hash_of(address: &SocketAddr) -> u64 {
+/// FNV-1a over the address; whoever uses it mixes it further.
+pub(super) fn hash_of(address: &SocketAddr) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let start = 0xcbf2_9ce4_8422_2325;
     let host = match address.ip() {

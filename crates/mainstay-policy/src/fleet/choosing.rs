@@ -1,6 +1,6 @@
 //! Who may be chosen, and who is: the half of a fleet that every call waits for.
 
-use mainstay_core::{Duration, EndpointId, Instant, Purpose};
+use mainstay_core::{Duration, EndpointId, Instant, Limit, Purpose};
 
 use super::learned::Learned;
 use super::{Ask, Choice, Fleet, FleetEvent, NoEndpoint};
@@ -65,7 +65,7 @@ impl Fleet {
         if self.next_transition <= now {
             self.next_transition = Instant::FAR_FUTURE;
             for slot in 0..self.endpoints.slots() as u32 {
-                self.change(slot, None, |availability, _| availability.handle_time(now));
+                self.change(now, slot, None, |availability, _| availability.handle_time(now));
                 let due = self.endpoints.at(slot).map(|endpoint| endpoint.learned.availability.due());
                 self.next_transition = self.next_transition.min(due.unwrap_or(Instant::FAR_FUTURE));
             }
@@ -73,6 +73,7 @@ impl Fleet {
         if self.is_stale {
             self.is_stale = false;
             self.gather();
+            self.gather_warming(now);
         }
     }
 
@@ -146,18 +147,39 @@ impl Fleet {
         }
     }
 
-    /// The balancer's choice among the candidates that are none of `tried` and have room.
+    /// The balancer's choice among the candidates that are none of `tried` and have room, with regard for those that
+    /// warm up or have more than their share while that is possible.
     fn pick(&mut self, now: Instant, ask: &Ask<'_>, tried: &[EndpointId]) -> Option<u32> {
-        let excluded = self.excluded(tried);
+        let has_regard = !self.warming.is_empty() || self.load_limit().is_some();
+        let considerate = if has_regard { self.pick_among(now, ask, tried, true) } else { None };
+        considerate.or_else(|| self.pick_among(now, ask, tried, false))
+    }
+
+    fn pick_among(&mut self, now: Instant, ask: &Ask<'_>, tried: &[EndpointId], regard: bool) -> Option<u32> {
+        let mut excluded = self.excluded(tried);
+        if regard {
+            self.leave_out_warming(now, ask, &mut excluded);
+        }
+        let load_limit = self.load_limit().filter(|_| regard);
         let scale = self.scale();
         let luck = Luck {
             first: self.seed.draw(ask.call.0, ask.attempt, Purpose::ChoiceA),
             second: self.seed.draw(ask.call.0, ask.attempt, Purpose::ChoiceB),
             hash: ask.hash,
         };
+        let warming = self.warming_for(now, ask).filter(|_| regard);
         let Self { endpoints, candidates, balancer, settings, .. } = self;
         let at = |place| endpoints.at(candidates.slot(place));
-        let is_open = |place| at(place).is_some_and(|e| !tried.contains(&e.id) && has_room(e, settings));
+        let is_spared = |place, endpoint: &Endpoint<Learned>| {
+            let most = load_limit.map(|limit| limit.of(candidates.weight(place), candidates.total()));
+            most.is_some_and(|most| endpoint.learned.load.total() >= most)
+                || warming.is_some_and(|warming| warming.is_refused_by(endpoint.id.slot, &endpoint.learned))
+        };
+        let is_open = |place| {
+            at(place).is_some_and(|endpoint| {
+                !tried.contains(&endpoint.id) && has_room(endpoint, settings) && !is_spared(place, endpoint)
+            })
+        };
         let rule = settings.balance;
         let cost = |place| at(place).map_or(0.0, |e| e.learned.cost(now, rule, candidates.lightness(place), &scale));
         let slot = candidates.slot(balancer.pick(candidates, &luck, &excluded, is_open, cost)?);
@@ -165,6 +187,13 @@ impl Fleet {
             return Some(slot);
         }
         self.pick_sooner(now, ask, slot).or(Some(slot))
+    }
+
+    /// How much one endpoint may have in flight where keys say where calls go.
+    fn load_limit(&self) -> Option<LoadLimit> {
+        let Limit::At(hundredths) = self.settings.hash_load else { return None };
+        let in_flight = self.in_flight.saturating_add(1);
+        self.balancer.goes_by_key().then_some(LoadLimit { hundredths, in_flight })
     }
 
     /// When every candidate was tried: one of them again, the one tried last only if it is the only one.
@@ -195,6 +224,7 @@ impl Fleet {
         let endpoint = self.endpoints.at_mut(slot)?;
         let learned = &mut endpoint.learned;
         learned.load.begin(now);
+        self.in_flight = self.in_flight.saturating_add(1);
         learned.news.in_flight += 1;
         let probe = learned.availability.wants_probe();
         if probe {
@@ -216,6 +246,28 @@ impl Fleet {
         let is_adaptive = self.settings.balance == Balance::Adaptive;
         let (fade, step) = if is_adaptive { (FADE_ADAPTIVE, Some(STEP_ADAPTIVE)) } else { (FADE, None) };
         Scale { fade, step, median: self.median.nanos(), attempt: self.settings.timeout.attempt }
+    }
+}
+
+/// A bound on the load of each endpoint as a multiple of the average, so that a key that is asked for more than others
+/// spills over instead of bringing its endpoint down (Mirrokni, Thorup, Zadimoghaddam: "Consistent Hashing with Bounded
+/// Loads", 2017).
+#[derive(Debug, Clone, Copy)]
+struct LoadLimit {
+    hundredths: u32,
+    /// With the one to come.
+    in_flight: u32,
+}
+
+/// What an endpoint may have whatever the others have: a key must not wander because two of its calls met.
+const LOAD_MIN: u64 = 8;
+
+impl LoadLimit {
+    /// Attempts for an endpoint of this weight among that total.
+    fn of(self, weight: u64, total: u64) -> u32 {
+        let share = u128::from(self.in_flight) * u128::from(self.hundredths) * u128::from(weight);
+        let most = share.div_ceil(u128::from(total.max(1)) * 100).max(u128::from(LOAD_MIN));
+        u32::try_from(most).unwrap_or(u32::MAX)
     }
 }
 

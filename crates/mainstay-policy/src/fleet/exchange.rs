@@ -146,7 +146,9 @@ impl Fleet {
         let Some(endpoint) = self.endpoints.get_mut(id) else { return };
         let learned = &mut endpoint.learned;
         let mut verdict = Verdict::AsBefore;
+        let before = learned.load.total();
         learned.load.change_elsewhere(what.in_flight);
+        self.in_flight = self.in_flight.saturating_sub(before).saturating_add(learned.load.total());
         learned.availability.learn(now, what.attempts, what.failed);
         if let Some(mean) = what.latencies.sum.as_nanos().checked_div(what.latencies.count) {
             // As if the answers had come here: the worst is believed at once if it is worse than expected.
@@ -159,7 +161,7 @@ impl Fleet {
         if what.failed > 0 && rule == Balance::Adaptive {
             learned.latency.penalise(now, &scale);
         }
-        self.merge_limp(id.slot, what.limp);
+        self.merge_limp(now, id.slot, what.limp);
         self.follow(now, id.slot, verdict);
         self.merge_turn(now, id.slot, what.turn);
     }
@@ -167,7 +169,7 @@ impl Fleet {
     fn merge_turn(&mut self, now: Instant, slot: u32, turn: Option<Turn>) {
         let Some(turn) = turn else { return };
         let is_allowed = self.may_eject();
-        self.change(slot, Some(Recovery::Exchange), |availability, settings| match turn {
+        self.change(now, slot, Some(Recovery::Exchange), |availability, settings| match turn {
             Turn::Restored if availability.is_passively_out() => availability.restore(now),
             Turn::Ejected { ejection, doublings } if settings.outlier.is_some() => {
                 let is_newer = availability.ejection().is_some_and(|own| own.until < ejection.until);

@@ -3,6 +3,7 @@
 use mainstay_core::{Duration, Failure, Instant};
 
 use super::exchange::Pending;
+use super::warming;
 use super::{EndpointView, Limping, Report};
 use crate::availability::Availability;
 use crate::endpoints::Endpoint;
@@ -17,6 +18,8 @@ pub(super) struct Learned {
     pub(super) latency: Latency,
     pub(super) load: Load,
     pub(super) pace: Pace,
+    /// Since when its share grows, if it is new or back.
+    pub(super) warm_since: Option<Instant>,
     pub(super) successes: u64,
     pub(super) failures: u64,
     pub(super) ejections: u64,
@@ -44,6 +47,7 @@ impl Learned {
             latency: Latency::default(),
             load: Load::default(),
             pace: Pace::default(),
+            warm_since: None,
             successes: 0,
             failures: 0,
             ejections: 0,
@@ -59,7 +63,7 @@ impl Learned {
         match rule {
             Balance::PeakEwma => latency() * (load + 1.0),
             Balance::Adaptive => self.length(now, scale) * (load + 1.0),
-            Balance::LeastRequest | Balance::RoundRobin | Balance::Random | Balance::RingHash => load,
+            _ => load,
         }
     }
 
@@ -141,7 +145,12 @@ impl Census {
     }
 }
 
-pub(super) fn view_of(endpoint: &Endpoint<Learned>, now: Instant, scale: &Scale) -> EndpointView {
+pub(super) fn view_of(
+    endpoint: &Endpoint<Learned>,
+    now: Instant,
+    scale: &Scale,
+    slow_start: Option<Duration>,
+) -> EndpointView {
     let Endpoint { id, spec, learned } = endpoint;
     // A state that time has ended already is shown ended, though no call has come to notice.
     let mut availability = learned.availability.clone();
@@ -158,6 +167,7 @@ pub(super) fn view_of(endpoint: &Endpoint<Learned>, now: Instant, scale: &Scale)
         until: availability.until(),
         in_flight: learned.load.in_flight(),
         latency: learned.latency.is_known().then_some(predicted),
+        warming: warming::share(learned, now, slow_start),
         limping: learned.pace.limp().map(|limp| Limping {
             latency: nanos(limp.own),
             others: nanos(limp.others),

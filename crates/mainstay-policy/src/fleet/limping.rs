@@ -36,7 +36,7 @@ impl Fleet {
             Verdict::AsBefore => {}
             Verdict::Suspicious => self.judge(now, slot),
             Verdict::Tried => self.note_pace(slot),
-            Verdict::Recovered => self.recovered(slot),
+            Verdict::Recovered => self.recovered(now, slot),
         }
     }
 
@@ -55,11 +55,11 @@ impl Fleet {
         self.note_pace(slot);
     }
 
-    fn recovered(&mut self, slot: u32) {
+    fn recovered(&mut self, now: Instant, slot: u32) {
         let Some(endpoint) = self.endpoints.at_mut(slot) else { return };
         let (endpoint, address) = (endpoint.id, endpoint.spec.address);
         self.tell(FleetEvent::Restored { endpoint, address, by: Recovery::Pace });
-        self.is_stale = true;
+        self.begin_to_warm(now, slot);
         self.note_pace(slot);
     }
 
@@ -70,7 +70,7 @@ impl Fleet {
 
     /// The median of how the others do at the moment: what they answered lately, or for how long they have been silent.
     fn recent_of_others(&self, now: Instant, slot: u32) -> Option<f64> {
-        let (scale, slots) = (self.scale(), self.endpoints.slots());
+        let slots = self.endpoints.slots();
         let stride = slots.div_ceil(ASKED).max(1);
         let (mut lengths, mut count) = ([0.0; ASKED], 0);
         for step in 1..=ASKED {
@@ -81,7 +81,7 @@ impl Fleet {
             let Some(learned) = self.endpoints.at(other as u32).map(|endpoint| &endpoint.learned) else { continue };
             let is_steady = learned.availability.state() == EndpointState::Ready && learned.pace.limp().is_none();
             if let Some(recent) = learned.pace.recent().filter(|_| is_steady) {
-                lengths[count] = learned.load.at_least_silence(now, recent, &scale);
+                lengths[count] = recent.max(learned.load.silence(now).as_nanos() as f64);
                 count += 1;
             }
         }
@@ -102,7 +102,7 @@ impl Fleet {
     }
 
     /// What another worker says of an endpoint's pace.
-    pub(super) fn merge_limp(&mut self, slot: u32, news: Option<Option<Limp>>) {
+    pub(super) fn merge_limp(&mut self, now: Instant, slot: u32, news: Option<Option<Limp>>) {
         let Some(theirs) = news.filter(|_| self.settings.balance == Balance::Adaptive) else { return };
         let is_allowed = self.may_limp();
         let Some(endpoint) = self.endpoints.at_mut(slot) else { return };
@@ -110,6 +110,9 @@ impl Fleet {
         if theirs.is_none() || before || is_allowed {
             endpoint.learned.pace.adopt(theirs);
             self.is_stale |= before != theirs.is_some();
+            if before && theirs.is_none() {
+                self.begin_to_warm(now, slot);
+            }
         }
     }
 

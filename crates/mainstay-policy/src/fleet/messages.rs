@@ -185,6 +185,8 @@ pub struct EndpointView {
     pub in_flight: u32,
     /// What an attempt is expected to take up to its head; `None` before the first.
     pub latency: Option<Duration>,
+    /// The share in hundredths that it takes so far, while it is new or back.
+    pub warming: Option<u8>,
     /// How it falls behind the others, if it does.
     pub limping: Option<Limping>,
     /// Attempts that went well.

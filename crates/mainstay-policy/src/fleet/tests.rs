@@ -6,6 +6,7 @@ mod choosing;
 mod groups;
 mod laws;
 mod passive;
+mod slow_start;
 mod workers;
 
 use super::*;
@@ -116,7 +117,7 @@ fn backup(port: u16) -> EndpointSpec {
 
 /// Round robin, so that every endpoint is sure to be asked.
 fn plain() -> ServiceSettings {
-    ServiceSettings { balance: Balance::RoundRobin, ..ServiceSettings::default() }
+    ServiceSettings { balance: Balance::RoundRobin, slow_start: None, ..ServiceSettings::default() }
 }
 
 fn checked() -> ServiceSettings {

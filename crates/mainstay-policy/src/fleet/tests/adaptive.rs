@@ -4,7 +4,7 @@ use super::*;
 
 fn world(count: u16) -> World {
     // Nobody is ejected here: the balancer must do without.
-    World::new(count, &ServiceSettings { outlier: None, ..ServiceSettings::default() })
+    World::new(count, &ServiceSettings { outlier: None, slow_start: None, ..ServiceSettings::default() })
 }
 
 /// A second of `rate` calls, each 10 ms long except at slot 0, where `bad` says how it ends; the calls there.
