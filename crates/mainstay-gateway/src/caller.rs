@@ -199,6 +199,11 @@ impl CallerSide {
         }
     }
 
+    /// The caller has left, and what is still written is for nobody.
+    pub(crate) fn forsake(&mut self) {
+        self.broken = true;
+    }
+
     /// How much more may be written before a flush is due.
     pub(crate) fn capacity(&self) -> usize {
         CAPACITY.saturating_sub(self.output.pending().len())

@@ -15,6 +15,7 @@
 mod arriving;
 mod asking;
 mod attempts;
+mod keeping;
 mod own;
 mod relay;
 mod settle;
@@ -35,6 +36,8 @@ use crate::answer::Problem;
 use crate::caller::CallerSide;
 use crate::clock::Clock;
 use crate::forward::{Peer, RateLimitTold};
+use crate::idempotency::HeldKey;
+use crate::kept::Taking;
 use crate::limits::{Asking, Hearing};
 use crate::message::Body;
 use crate::plan::{Plan, Scratch, hash_for};
@@ -42,6 +45,7 @@ use crate::timer::Timer;
 use crate::worker::{Local, ServiceCell, Worker};
 
 use attempts::Attempts;
+use keeping::{Giving, kept_for_key};
 pub(crate) use own::answer_alone;
 use settle::Told;
 
@@ -118,17 +122,22 @@ pub(crate) struct Exchange<'a> {
     problem: Option<Problem>,
     /// The attempts of the calls that were made in place of the caller's own.
     told: Vec<Told>,
+    /// The key of the request, where its first answer is kept.
+    key: Option<Box<HeldKey>>,
+    /// The answer that passes, for its repeats.
+    taking: Option<Box<Taking>>,
+    /// A kept answer that is given.
+    giving: Option<Giving>,
+    /// A call in place of the caller's own may have had an effect.
+    applied: bool,
+    /// The caller left, having got this status, and the call goes on.
+    alone: Option<u16>,
 }
 
 impl<'a> Exchange<'a> {
     /// A call that has not begun.
     pub(crate) fn new(parts: Parts<'a>, plan: Plan<'a>, now: Instant) -> Self {
         let leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts, now);
-        let keep = match &plan.route.retry {
-            Some(rule) => kept_of_body(rule.as_ref().as_ref()),
-            None => kept_of_body(leg.service.settings().settings().retry.as_ref()),
-        };
-        parts.body.begin(keep);
         let mut exchange = Self {
             parts,
             plan,
@@ -148,9 +157,24 @@ impl<'a> Exchange<'a> {
             waited: false,
             problem: None,
             told: Vec::new(),
+            key: None,
+            taking: None,
+            giving: None,
+            applied: false,
+            alone: None,
         };
         exchange.set_retry();
+        let keep = exchange.kept_for_retries();
+        exchange.parts.body.begin(if exchange.plan.facts.keyed { kept_for_key(keep) } else { keep });
         exchange
+    }
+
+    /// How much of the request's body is kept for another attempt.
+    fn kept_for_retries(&self) -> usize {
+        match &self.plan.route.retry {
+            Some(rule) => kept_of_body(rule.as_ref().as_ref()),
+            None => kept_of_body(self.leg.service.settings().settings().retry.as_ref()),
+        }
     }
 
     fn set_retry(&mut self) {
@@ -185,6 +209,7 @@ impl<'a> Exchange<'a> {
             moved |= self.poll_attempts(cx);
             moved |= self.poll_answer(cx);
             moved |= self.poll_queue(cx);
+            moved |= self.poll_key(cx);
             if moved {
                 self.moved = self.now;
                 continue;
@@ -219,6 +244,8 @@ impl<'a> Exchange<'a> {
         while let Some(output) = self.leg.call.poll_output() {
             match output {
                 Output::AskLimits => self.ask_limits(),
+                Output::AskKey => self.ask_key(cx),
+                Output::Replay => self.replay(),
                 Output::Attempt(order) => {
                     self.leg.note(&order);
                     self.begin_attempt(cx, order);
@@ -295,7 +322,7 @@ impl<'a> Exchange<'a> {
         let request = self.parts.caller.request();
         let path = &self.parts.scratch.canonical;
         let hash = hash_for(self.parts.local, index, request, path, self.plan.asker.client);
-        let facts = Facts { hash, limited: false, ..self.plan.facts };
+        let facts = Facts { hash, limited: false, keyed: false, ..self.plan.facts };
         let leg = Leg::new(&self.parts, index, self.parts.worker.next_call(), facts, self.now);
         self.outer.push(std::mem::replace(&mut self.leg, leg));
         self.input(Input::Begin);
@@ -335,7 +362,8 @@ impl<'a> Exchange<'a> {
             Answer::Written if self.leg.call.has_ended() => Some(self.moved + FLUSH_MAX),
             Answer::Written => Some(self.moved + self.plan.route.stream_idle),
         };
-        let look = (self.parts.caller.has_ended() && self.parts.body.is_complete()).then(|| self.now + LOOK_AGAIN);
+        let watched = self.alone.is_none() && self.parts.body.is_complete();
+        let look = (watched && self.parts.caller.has_ended()).then(|| self.now + LOOK_AGAIN);
         let call = self.leg.call.poll_timeout().map(|deadline| deadline.at);
         let deadline = [stream, look, call].into_iter().flatten().min();
         let due = self.parts.timer.poll(cx, self.now, deadline);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mainstay_config::Config;
 use mainstay_core::Seed;
-use mainstay_policy::{BreakerOrder, Fault, FaultOrder, Order, ServiceView};
+use mainstay_policy::{BreakerOrder, Fault, FaultOrder, KeyFigures, Order, ServiceView};
 use mainstay_telemetry::{AccessLog, FoundRecord, Names, Snapshot as Counters};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -111,6 +111,8 @@ pub struct ServiceState {
     pub name: String,
     /// What is known about it: counts are sums over the workers, states are the most serious of theirs.
     pub view: ServiceView,
+    /// What its kept keys take; `None` when it keeps none.
+    pub keys: Option<KeyFigures>,
 }
 
 impl Gateway {
@@ -170,10 +172,14 @@ impl Gateway {
 
     /// Every service, in the order of the configuration.
     pub async fn services(&self) -> Vec<ServiceState> {
-        merge(self.workers.views().await)
-            .into_iter()
-            .map(|(name, view)| ServiceState { name: name.to_string(), view })
-            .collect()
+        let views = merge(self.workers.views().await);
+        let snapshot = self.snapshot.load();
+        let state = |(name, view): (Arc<str>, ServiceView)| {
+            let base = snapshot.services.iter().find(|base| base.name == name);
+            let keys = base.and_then(|base| base.keys.as_ref()).map(|keys| keys.figures());
+            ServiceState { name: name.to_string(), view, keys }
+        };
+        views.into_iter().map(state).collect()
     }
 
     /// Carries out an operator's word about one endpoint, on every worker. It holds until it is taken back.

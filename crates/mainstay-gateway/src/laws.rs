@@ -141,6 +141,7 @@ fn downstream(bytes: &[u8], chunked: bool) {
         limit: None,
         retries_used: chunked,
         chunked,
+        again: None,
     };
     let mut out = b"HTTP/1.1 200 OK\r\n".to_vec();
     write_response_fields(head.view(&bytes[..came.consumed]), &context, &mut out);

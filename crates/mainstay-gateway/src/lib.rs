@@ -17,6 +17,8 @@ mod exchange;
 mod forward;
 mod gateway;
 mod health;
+mod idempotency;
+mod kept;
 #[doc(hidden)]
 pub mod laws;
 mod limits;

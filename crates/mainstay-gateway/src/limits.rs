@@ -301,7 +301,7 @@ fn write_part(part: &[u8], hasher: &mut impl Hasher) {
 }
 
 /// An IPv4 address, or the first half of an IPv6 address.
-fn network(client: IpAddr) -> u64 {
+pub(crate) fn network(client: IpAddr) -> u64 {
     match client.to_canonical() {
         // Of the IPv6 networks in use only the loopback begins with 32 zero bits, and 0.0.0.0 is nobody.
         IpAddr::V4(address) => u64::from(address.to_bits()),

@@ -202,6 +202,7 @@ pub(crate) fn plan<'a>(
         covers_body: own.is_some(),
         limited: !route.rate_limits.is_empty(),
         priority: caller_priority(fields, peer.trusted).unwrap_or(route.priority),
+        keyed: is_keyed(local, service.0, request),
     };
     let body = match framing.body {
         BodyKind::None => BodyLength::Empty,
@@ -210,6 +211,13 @@ pub(crate) fn plan<'a>(
     };
     let trace = Trace::of(fields, worker.seed, asker.call.0);
     Ok(Plan { asker, route, service: service.0, trace, facts, allowed, body })
+}
+
+/// Whether the first answer of the request's `Idempotency-Key` is kept: what is idempotent needs no key.
+fn is_keyed(local: &Local, service: usize, request: RequestView<'_>) -> bool {
+    local.shared.services.get(service).is_some_and(|base| base.keys.is_some())
+        && request.get(Known::IdempotencyKey).is_some()
+        && !MethodClass::of(request.method()).is_idempotent()
 }
 
 /// The hash by which the service's balancing goes, where it goes by one.

@@ -2,18 +2,20 @@
 //!
 //! In: a configuration that cannot be wrong. Out: a [`Snapshot`] that nobody changes: a reload makes another one, and
 //! calls that run keep theirs until they end. What has to be exact over all workers lives in it as a handle that the
-//! next snapshot takes over by name: a service's permits, the keys of the rate limits.
+//! next snapshot takes over by name: a service's permits and the answers that are kept for it, the keys of the rate
+//! limits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use mainstay_config::{Config, ListenerId};
+use mainstay_config::{Config, ListenerId, Service};
 use mainstay_core::{Instant, Seed};
 use mainstay_http1::Limits;
-use mainstay_policy::PermitPool;
+use mainstay_policy::{IdempotencySettings, PermitPool};
 use mainstay_telemetry::{LimitKey, ListenerKey, Names, RouteKey};
 
+use crate::idempotency::KeyStore;
 use crate::limits::Limits as RateLimits;
 use crate::listener::ListenerNumber;
 use crate::route::RouteTable;
@@ -52,6 +54,28 @@ pub(crate) struct Snapshot {
 pub(crate) struct ServiceBase {
     pub(crate) name: Arc<str>,
     pub(crate) permits: PermitPool,
+    /// The first answers of `Idempotency-Key`s, where they are kept.
+    pub(crate) keys: Option<Arc<KeyStore>>,
+}
+
+impl ServiceBase {
+    /// What is kept under a table that stands in both configurations stays.
+    fn new(service: &Service, before: Option<&Self>, workers: u32, now: Instant) -> Self {
+        let policy = &service.policy;
+        let keys = |settings: &IdempotencySettings| match before.and_then(|before| before.keys.as_ref()) {
+            Some(kept) => {
+                kept.configure(now, settings);
+                Arc::clone(kept)
+            }
+            None => Arc::new(KeyStore::new(settings)),
+        };
+        Self {
+            name: before.map_or_else(|| service.name.as_str().into(), |before| Arc::clone(&before.name)),
+            permits: before
+                .map_or_else(|| PermitPool::new(policy.bulkhead.concurrency, workers), |base| base.permits.clone()),
+            keys: policy.idempotency.as_ref().map(keys),
+        }
+    }
 }
 
 impl Snapshot {
@@ -67,10 +91,7 @@ impl Snapshot {
         let routes = RouteTable::compile(&config);
         let services = config.services.iter().map(|service| {
             let kept = before.and_then(|before| before.services.iter().find(|base| *base.name == *service.name));
-            kept.cloned().unwrap_or_else(|| ServiceBase {
-                name: service.name.as_str().into(),
-                permits: PermitPool::new(service.policy.bulkhead.concurrency, common.workers as u32),
-            })
+            ServiceBase::new(service, kept, common.workers as u32, now)
         });
         let listeners = listeners.iter().zip(&config.listeners).enumerate();
         Self {

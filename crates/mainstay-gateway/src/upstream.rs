@@ -330,6 +330,12 @@ impl Attempt {
         Some(connection.head.view(connection.input.bytes()))
     }
 
+    /// A copy of the head that [`Attempt::poll_head`] told of, with the bytes that it stands in.
+    pub(crate) fn copy_head(&self) -> Option<(ResponseHead, Box<[u8]>)> {
+        let Link::Open(connection) = &self.link else { return None };
+        Some((connection.head.clone(), connection.input.bytes().get(..self.head_len)?.into()))
+    }
+
     /// The head is done with.
     pub(crate) fn head_done(&mut self) {
         if let Link::Open(connection) = &mut self.link {

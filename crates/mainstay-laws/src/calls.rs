@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant, Limit, MethodClass, Ratio, Seed};
 use mainstay_policy::{
     Adaptive, AnswerFacts, AttemptReason, Balance, BreakerOrder, BudgetSettings, Call, CheckFailure, CheckResult,
-    EndpointSpec, Facts, HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, LimitId, LimitVerdict, Order,
-    Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings,
+    EndpointSpec, Facts, HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, KeyRefusal, KeyVerdict, LimitId,
+    LimitVerdict, Order, Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings,
 };
 
 use crate::bytes::Choices;
@@ -163,6 +163,7 @@ impl Play<'_> {
             covers_body: choices.one_in(2),
             limited: choices.one_in(4),
             priority: choices.pick(&Priority::ALL),
+            keyed: choices.one_in(4),
         };
         let mut call = Call::new(CallId(self.begun), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -203,6 +204,13 @@ impl Play<'_> {
                 },
             },
             13 => Input::CallerLeft,
+            14 => Input::Key(choices.pick(&[
+                KeyVerdict::First,
+                KeyVerdict::First,
+                KeyVerdict::Waits,
+                KeyVerdict::Replay { status: 201, age: Duration::ZERO },
+                KeyVerdict::Refused(KeyRefusal::Unknown),
+            ])),
             _ => {
                 let status = choices.pick(&[200, 200, 404, 429, 500, 503]);
                 let retry_after = choices.one_in(8).then_some(Duration::from_millis(choices.pick(&[0, 5, 2_000])));
@@ -298,6 +306,7 @@ impl Play<'_> {
             covers_body: false,
             limited: false,
             priority: Priority::Normal,
+            keyed: false,
         };
         let mut call = Call::new(CallId(u64::MAX), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -336,12 +345,12 @@ impl Seen {
                     assert!(!self.answered && self.orders.contains(&attempt), "one answer, of an attempt that runs");
                     self.answered = true;
                 }
-                Output::Respond | Output::Refuse(_) => {
+                Output::Respond | Output::Refuse(_) | Output::Replay => {
                     assert!(!self.answered, "one answer");
                     self.answered = true;
                 }
                 Output::Abort => assert!(self.answered, "only what has begun is broken off"),
-                Output::AskLimits | Output::FallbackService => assert!(!self.answered),
+                Output::AskLimits | Output::AskKey | Output::FallbackService => assert!(!self.answered),
                 #[allow(unreachable_patterns, reason = "whatever else there will be to do is nothing to this law")]
                 _ => {}
             }

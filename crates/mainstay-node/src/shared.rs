@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mainstay_config::{Config, Loaded, PathMatch};
 use mainstay_core::Instant;
-use mainstay_gateway::{Gateway, OrderError};
-use mainstay_policy::{BreakerOrder, FaultOrder, Order, ServiceView};
+use mainstay_gateway::{Gateway, OrderError, ServiceState};
+use mainstay_policy::{BreakerOrder, FaultOrder, Order};
 use mainstay_telemetry::{
     AccessLog, EndpointFigures, Figures, FoundRecord, NodeFigures, ProcessFigures, ServiceFigures,
 };
@@ -229,7 +229,7 @@ impl Running for Shared {
         Box::pin(async move {
             let (counted, services) = (self.gateway.metrics().await, self.gateway.services().await);
             let process = tokio::task::spawn_blocking(ProcessFigures::read).await.unwrap_or_default();
-            let services = services.iter().map(|state| service_figures(&state.name, &state.view)).collect();
+            let services = services.iter().map(service_figures).collect();
             let connections = self.gateway.connections().await;
             let figures = Figures { services, connections, node: self.node_figures(), process };
             mainstay_telemetry::render(self.gateway.names(), &counted, &figures)
@@ -260,7 +260,8 @@ fn order_refused(error: OrderError) -> OrderRefused {
     }
 }
 
-fn service_figures(name: &str, view: &ServiceView) -> ServiceFigures {
+fn service_figures(state: &ServiceState) -> ServiceFigures {
+    let view = &state.view;
     let endpoint = |endpoint: &mainstay_policy::EndpointView| EndpointFigures {
         address: endpoint.address.to_string(),
         state: endpoint.state.as_str(),
@@ -268,7 +269,7 @@ fn service_figures(name: &str, view: &ServiceView) -> ServiceFigures {
         inflight: u64::from(endpoint.in_flight),
     };
     ServiceFigures {
-        name: name.to_owned(),
+        name: state.name.clone(),
         breaker: views::breaker_word(view.breaker),
         retry_budget_tokens: view.budget,
         concurrency_limit: match view.limit {
@@ -276,6 +277,7 @@ fn service_figures(name: &str, view: &ServiceView) -> ServiceFigures {
             mainstay_core::Limit::At(limit) => Some(u64::from(limit)),
         },
         queued: u64::from(view.waiting),
+        keys: state.keys,
         endpoints: view.endpoints.iter().map(endpoint).collect(),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! The order is the same for everybody and is the order of this file; the part in brackets stands in `call/attempts.rs`:
 //!
-//! deadline → rate limits → service breaker → bulkhead queue → [ choose an endpoint → fault of a drill → attempt → classify →
-//! retry or hedge, if the budget allows ] → fallback → settle.
+//! deadline → rate limits → idempotency look-up → service breaker → bulkhead queue → [ choose an endpoint → fault of a
+//! drill → attempt → classify → retry or hedge, if the budget allows ] → fallback → settle.
 //!
 //! - A permit of the bulkhead belongs to an attempt and is free during a backoff. A retry never queues: one that finds
 //!   no permit is not made, and the call ends with the outcome that it has. Nor does a hedge: the call then waits for
@@ -16,19 +16,21 @@
 //!   breaker, the budget) learns it once. An answer that breaks off after its head amends the endpoint's outcome.
 //! - What we lack ourselves (a descriptor, a port, a connection of the pool) blames nobody: no endpoint, breaker or budget
 //!   learns of it, and no other attempt is made, since it would lack the same.
-//! - A fallback never answers a rate limit. A fallback service is a call of its own on what is left of the deadline.
+//! - Of the calls with one `Idempotency-Key` the first is carried out. When its caller leaves after something was sent, it
+//!   goes on for the answer that the repeats are to get.
+//! - A fallback never answers a rate limit, nor what a key forbids. A fallback service is a call of its own on what is left of the deadline.
 //! - A call that is dropped before its end gives back whatever it holds, so that no permit, probe or place in a queue
 //!   is ever lost to a caller that vanished.
 
 use std::sync::Arc;
 
-use mainstay_core::{CallId, Deadline, Duration, EndpointId, Instant, Limit, Origin, Purpose, earliest};
+use mainstay_core::{CallId, Certainty, Deadline, Duration, EndpointId, Instant, Limit, Origin, Purpose, earliest};
 
 use crate::service::{Held, LostAndFound};
 use crate::{
     Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, HedgeAfter,
-    HedgeSettings, LimitId, LimitVerdict, NoEndpoint, NoPlace, NoRetry, Record, Refusal, Report, RetrySettings, Sample,
-    Service, Turn, Wish, pause,
+    HedgeSettings, KeyEnd, KeyRefusal, LimitId, LimitVerdict, NoEndpoint, NoPlace, NoRetry, Record, Refusal, Report,
+    RetrySettings, Sample, Service, Turn, WholeAnswer, Wish, invites_repeat, key_end, pause,
 };
 
 mod attempts;
@@ -64,6 +66,8 @@ pub struct Call {
     /// The route's own rule for retries, where it has one.
     retry: Option<Arc<Option<RetrySettings>>>,
     breaker: Option<BreakerPermit>,
+    /// It is the first with its key, and nobody has learned yet what became of it.
+    holds_key: bool,
     running: RunningSet,
     tried: [EndpointId; ATTEMPTS_MAX as usize],
     made: u8,
@@ -89,6 +93,9 @@ enum Stage {
     Delayed {
         until: Instant,
     },
+    AskingKey,
+    /// The first call of its key is under way.
+    AwaitingKey,
     Queued {
         until: Instant,
     },
@@ -119,6 +126,7 @@ impl Call {
             allowed: Duration::ZERO,
             retry: None,
             breaker: None,
+            holds_key: false,
             running: RunningSet::default(),
             tried: [EndpointId { slot: 0, generation: 0 }; ATTEMPTS_MAX as usize],
             made: 0,
@@ -145,6 +153,7 @@ impl Call {
         match input {
             Input::Begin => self.begin(service, now),
             Input::Limits { limit, verdict } => self.limits(service, now, limit, verdict),
+            Input::Key(verdict) => self.key(service, now, verdict),
             Input::Admitted { turn } => self.admitted(service, now, turn),
             Input::Waits { attempt } => self.waits(attempt),
             Input::Unable { attempt } => self.unable(service, now, attempt, false),
@@ -172,9 +181,10 @@ impl Call {
                 service.bulkhead.leave(self.id);
                 self.left_queue(service, now, due.why);
             }
+            (Stage::AwaitingKey, _) => self.refuse_key(now, KeyRefusal::InProgress),
             (Stage::Attempting, why) => self.late(service, now, why),
             (Stage::Streaming { .. }, _) => self.cut_stream(service, now),
-            (Stage::Arriving | Stage::AskingLimits | Stage::Delegated | Stage::Ended, _) => {}
+            (Stage::Arriving | Stage::AskingLimits | Stage::AskingKey | Stage::Delegated | Stage::Ended, _) => {}
         }
     }
 
@@ -191,6 +201,7 @@ impl Call {
         let earlier = |at, why| if at < call.at { Deadline::new(at, why) } else { call };
         match self.stage {
             Stage::Delayed { until } => Some(earlier(until, Timer::Limit)),
+            Stage::AwaitingKey => Some(Deadline::new(call.at, Timer::Key)),
             Stage::Queued { until } => Some(earlier(until, Timer::Queue)),
             Stage::Pausing { until, .. } => Some(earlier(until, Timer::Backoff)),
             Stage::Attempting => {
@@ -199,7 +210,7 @@ impl Call {
                 Some(earlier(next.at, next.why))
             }
             Stage::Streaming { .. } => self.facts.covers_body.then_some(call),
-            Stage::Arriving | Stage::AskingLimits | Stage::Delegated | Stage::Ended => None,
+            Stage::Arriving | Stage::AskingLimits | Stage::AskingKey | Stage::Delegated | Stage::Ended => None,
         }
     }
 
@@ -253,7 +264,7 @@ impl Call {
     }
 }
 
-/// Before the attempts: deadline, rate limits, breaker, bulkhead.
+/// Before the attempts: deadline, rate limits, key, breaker, bulkhead.
 impl Call {
     fn begin(&mut self, service: &mut Service, now: Instant) {
         if self.stage != Stage::Arriving || self.lost.is_some() {
@@ -267,7 +278,7 @@ impl Call {
         } else if self.facts.limited {
             self.ask_limits();
         } else {
-            self.enter_breaker(service, now);
+            self.ask_key(service, now);
         }
     }
 
@@ -289,11 +300,49 @@ impl Call {
             self.refuse(now, Refusal::RateLimited, Some(retry_after));
         } else if wait.is_zero() {
             self.record.push(now, Decision::WithinLimit { limit, remaining });
-            self.enter_breaker(service, now);
+            self.ask_key(service, now);
         } else {
             self.record.push(now, Decision::Delayed { limit, wait, percent });
             self.stage = Stage::Delayed { until };
         }
+    }
+
+    fn ask_key(&mut self, service: &mut Service, now: Instant) {
+        if self.facts.keyed {
+            self.stage = Stage::AskingKey;
+            self.output(Output::AskKey);
+        } else {
+            self.enter_breaker(service, now);
+        }
+    }
+
+    fn key(&mut self, service: &mut Service, now: Instant, verdict: KeyVerdict) {
+        if !matches!(self.stage, Stage::AskingKey | Stage::AwaitingKey) {
+            return;
+        }
+        match verdict {
+            KeyVerdict::First => {
+                self.record.push(now, Decision::KeyFirst);
+                self.holds_key = true;
+                self.enter_breaker(service, now);
+            }
+            KeyVerdict::Waits if self.stage == Stage::AwaitingKey => {}
+            KeyVerdict::Waits => {
+                self.record.push(now, Decision::KeyWaits);
+                self.stage = Stage::AwaitingKey;
+            }
+            KeyVerdict::Replay { status, age } => {
+                self.record.push(now, Decision::Replayed { status, age });
+                self.end(now, End::Replayed { status });
+                self.output(Output::Replay);
+            }
+            KeyVerdict::Refused(why) => self.refuse_key(now, why),
+        }
+    }
+
+    fn refuse_key(&mut self, now: Instant, why: KeyRefusal) {
+        let later = matches!(why, KeyRefusal::InProgress | KeyRefusal::Full).then_some(Duration::from_secs(1));
+        self.refuse(now, Refusal::Key(why), later);
     }
 
     fn enter_breaker(&mut self, service: &mut Service, now: Instant) {
@@ -453,12 +502,55 @@ impl Call {
             Stage::Arriving
             | Stage::AskingLimits
             | Stage::Delayed { .. }
+            | Stage::AskingKey
+            | Stage::AwaitingKey
             | Stage::Pausing { .. }
             | Stage::Delegated => {}
         }
         self.release_all(service, now, true);
         self.settle(service, now, CallOutcome::Nothing);
         self.end(now, End::CallerLeft);
+    }
+
+    /// Asked when the caller leaves after its whole request has come, in place of [`Input::CallerLeft`]: whether the call
+    /// goes on without it, because something was sent and the repeats of its key are to get the answer.
+    pub fn go_on_alone(&mut self, now: Instant) -> bool {
+        let sent = self.running.iter().any(|running| running.sent) || self.may_be_applied();
+        let goes_on = self.holds_key && sent && self.stage != Stage::Ended;
+        if goes_on {
+            self.record.push(now, Decision::GoesOn);
+        }
+        goes_on
+    }
+
+    /// Whether one of its attempts may have had an effect, as far as their ends are known; an answer that says that
+    /// nothing was done had none.
+    #[must_use]
+    pub fn may_be_applied(&self) -> bool {
+        self.record.entries().iter().any(|entry| may_be_applied(entry.what))
+    }
+
+    /// Decides, once, what becomes of the key of a call that was the first with it. `answer` is what an instance gave the
+    /// caller whole, said before [`Input::Finished`]; `applied` says that a call made in this one's place may have had an
+    /// effect beside it. `None` for any other call.
+    #[must_use]
+    pub fn release_key(&mut self, service: &Service, answer: Option<WholeAnswer>, applied: bool) -> Option<KeyEnd> {
+        if !std::mem::take(&mut self.holds_key) {
+            return None;
+        }
+        let entries = self.record.entries();
+        // The answer speaks for the attempt that gave it, which is the last one when it is this call's own.
+        let own = answer.is_some() && matches!(self.stage, Stage::Streaming { .. });
+        let last = entries.iter().rposition(|entry| own && matches!(entry.what, Decision::Head { .. }));
+        let others = &entries[..last.unwrap_or(entries.len())];
+        let applied = applied || others.iter().any(|entry| may_be_applied(entry.what));
+        let honoured = self.retry_rule(service).is_some_and(|retry| retry.idempotency_key);
+        Some(key_end(answer, applied, honoured))
+    }
+
+    /// Writes down what became of the key.
+    pub fn tell_key(&mut self, now: Instant, end: KeyEnd) {
+        self.record.push(now, Decision::Key(end));
     }
 
     /// Tells the breaker and the budget how the call went. The first word counts.
@@ -501,6 +593,14 @@ impl Call {
         let queued = matches!(self.stage, Stage::Queued { .. }).then_some(self.id);
         let held = Held { breaker: self.breaker, attempts: self.running.choices(), queued };
         (!held.is_empty()).then_some(held)
+    }
+}
+
+fn may_be_applied(what: Decision) -> bool {
+    match what {
+        Decision::Head { status, .. } => !invites_repeat(status, false),
+        Decision::Failed { certainty, .. } | Decision::Cancelled { certainty, .. } => certainty != Certainty::NotSent,
+        _ => false,
     }
 }
 

@@ -5,12 +5,12 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, Origin};
 
-use crate::{FaultKind, LimitId};
+use crate::{FaultKind, KeyEnd, KeyRefusal, LimitId};
 
 /// Entries kept of one call: four for each attempt (that it began, the fault of a drill, how it ended, the pause after it)
-/// and twelve for what stands around them. No call makes more, so every attempt of every call can be accounted for; a
+/// and sixteen for what stands around them. No call makes more, so every attempt of every call can be accounted for; a
 /// usual one makes three.
-pub const ENTRIES_MAX: usize = 4 * crate::ATTEMPTS_MAX as usize + 12;
+pub const ENTRIES_MAX: usize = 4 * crate::ATTEMPTS_MAX as usize + 16;
 
 /// One decision or fact, and how long after the call's beginning it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,21 @@ pub enum Decision {
         /// The limit stands at so much of its rate.
         percent: u8,
     },
+    /// It is the first with its `Idempotency-Key`.
+    KeyFirst,
+    /// A call with the same key is under way; it waits for that one's answer.
+    KeyWaits,
+    /// The first answer of the key is given again.
+    Replayed {
+        /// Its status.
+        status: u16,
+        /// How old it is.
+        age: Duration,
+    },
+    /// The caller left, and the call goes on so that its answer can be kept.
+    GoesOn,
+    /// What became of the key that the call had.
+    Key(KeyEnd),
     /// The service's breaker refused it.
     BreakerRefused {
         /// By an operator's order.
@@ -275,6 +290,11 @@ pub enum End {
     },
     /// A fallback answered.
     Fallback(FallbackKind),
+    /// The first answer of its key was given again.
+    Replayed {
+        /// Its status.
+        status: u16,
+    },
     /// We refused it, or every attempt failed.
     Refused(Refusal),
     /// The caller left before there was an answer.
@@ -289,6 +309,7 @@ impl End {
         match self {
             Self::Answered { status } => Some(status < 500),
             Self::Interrupted { origin: Origin::Client, .. } | Self::CallerLeft => None,
+            Self::Replayed { .. } | Self::Refused(Refusal::Key(_)) => None,
             Self::Interrupted { .. } | Self::Fallback(_) => Some(false),
             Self::Refused(refusal) => match refusal.origin() {
                 Origin::Client => None,
@@ -307,6 +328,8 @@ pub enum Refusal {
     RateLimited,
     /// The rest of the request's body did not come.
     SlowRequest,
+    /// Its `Idempotency-Key` does not let it be carried out.
+    Key(KeyRefusal),
     /// The breaker is open.
     BreakerOpen,
     /// The queue was full.
@@ -335,13 +358,15 @@ impl Refusal {
     pub const fn origin(self) -> Origin {
         match self {
             Self::RateLimited | Self::DeadlinePassed | Self::SlowRequest => Origin::Client,
+            Self::Key(KeyRefusal::Malformed | KeyRefusal::Reused | KeyRefusal::InProgress) => Origin::Client,
             Self::BreakerOpen
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::LongWait
             | Self::Displaced
             | Self::Hopeless
-            | Self::Exhausted => Origin::Us,
+            | Self::Exhausted
+            | Self::Key(_) => Origin::Us,
             Self::NoEndpoint | Self::Deadline | Self::Failed(_) => Origin::Upstream,
         }
     }
@@ -353,6 +378,7 @@ impl Refusal {
             Self::DeadlinePassed => "deadline_passed",
             Self::RateLimited => "rate_limited",
             Self::SlowRequest => "slow_request",
+            Self::Key(why) => why.as_str(),
             Self::BreakerOpen => "breaker_open",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",

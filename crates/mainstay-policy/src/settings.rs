@@ -31,6 +31,8 @@ pub struct ServiceSettings {
     pub retry: Option<RetrySettings>,
     /// How many attempts run at once, and who waits.
     pub bulkhead: BulkheadSettings,
+    /// Whether the first answer of an `Idempotency-Key` is kept. Default not.
+    pub idempotency: Option<IdempotencySettings>,
     /// What answers when nothing else does. Default nothing.
     pub fallback: FallbackSettings,
 }
@@ -49,6 +51,7 @@ impl Default for ServiceSettings {
             pool: PoolSettings::default(),
             retry: Some(RetrySettings::default()),
             bulkhead: BulkheadSettings::default(),
+            idempotency: None,
             fallback: FallbackSettings::default(),
         }
     }
@@ -518,6 +521,21 @@ impl Adaptive {
     /// All of them with the words that name them in a configuration.
     pub const ALL: [(&'static str, Self); 4] =
         [("gradient", Self::Gradient), ("aimd", Self::Aimd), ("vegas", Self::Vegas), ("off", Self::Off)];
+}
+
+/// For how long, and in how much memory, the first answers of keys are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdempotencySettings {
+    /// From the end of a call until its key is forgotten. Default 24 h, as clients of payment services expect.
+    pub ttl: Duration,
+    /// Memory of one service's keys and answers over all workers. Default 64 MiB.
+    pub memory: Bytes,
+}
+
+impl Default for IdempotencySettings {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(24 * 60 * 60), memory: Bytes::mib(64) }
+    }
 }
 
 /// What answers when the service does not.

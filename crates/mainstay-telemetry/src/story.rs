@@ -7,7 +7,9 @@
 use std::fmt::{self, Write as _};
 
 use mainstay_core::{Certainty, Duration, Failure, Origin};
-use mainstay_policy::{AttemptReason, Decision, End, Entry, FallbackKind, FaultKind, LimitId, NoRetry, Refusal};
+use mainstay_policy::{
+    AttemptReason, Decision, End, Entry, FallbackKind, FaultKind, KeyEnd, KeyRefusal, LimitId, NoRetry, Refusal,
+};
 
 use crate::FoundRecord;
 use crate::access_log::Millis;
@@ -104,6 +106,29 @@ impl FoundRecord {
                 let text = format!("one will be let through in {}", Short(retry_after));
                 self.over_limit("over_limit", limit, &text, percent)
             }
+            Decision::KeyFirst => {
+                told("key_first", "the first with its Idempotency-Key: it is carried out", self.key("idempotency"))
+            }
+            Decision::KeyWaits => told(
+                "key_waits",
+                "the first with its Idempotency-Key is still under way: it waits for that answer",
+                self.key("idempotency"),
+            ),
+            Decision::Replayed { status, age } => told(
+                "replayed",
+                format!(
+                    "the first with its Idempotency-Key was answered {} ago with status {status}: nothing is carried \
+                     out, that answer is given again",
+                    Short(age)
+                ),
+                self.key("idempotency.ttl"),
+            ),
+            Decision::GoesOn => told(
+                "goes_on",
+                "the caller left after something was sent: the call goes on, for the answer that repeats of its key get",
+                self.key("idempotency"),
+            ),
+            Decision::Key(end) => self.key_end(end),
             Decision::BreakerRefused { forced } => self.breaker_refused(forced),
             Decision::BreakerProbe => told(
                 "breaker_probe",
@@ -202,6 +227,22 @@ impl FoundRecord {
             return told("breaker_refused", text, None);
         }
         told("breaker_refused", "refused: the breaker of the service is open", self.key("breaker"))
+    }
+
+    fn key_end(&self, end: KeyEnd) -> Told {
+        let (text, key) = match end {
+            KeyEnd::Kept => ("the answer is kept for repeats of the key", "idempotency.ttl"),
+            KeyEnd::NotKept => (
+                "the answer is too large to keep, or finds no room: repeats of the key are refused",
+                "idempotency.memory",
+            ),
+            KeyEnd::Unknown => (
+                "something may have been done, and there is no answer: repeats of the key are refused",
+                "idempotency.ttl",
+            ),
+            KeyEnd::Free => ("nothing was done: a repeat of the key is carried out", "idempotency"),
+        };
+        told("key", text, self.key(key))
     }
 
     fn queued(&self, ahead: u32) -> Told {
@@ -371,6 +412,9 @@ impl FoundRecord {
             ),
             End::Fallback(FallbackKind::Service) => told("ended", "ended: handed to the fallback service", None),
             End::Fallback(FallbackKind::Respond) => told("ended", "ended: answered by the fallback", None),
+            End::Replayed { status } => {
+                told("ended", format!("ended: the first answer was given again, status {status}"), None)
+            }
             End::CallerLeft => told("ended", "ended: the caller left before there was an answer", None),
             End::Refused(refusal) => self.refused(refusal),
         }
@@ -381,6 +425,7 @@ impl FoundRecord {
             Refusal::DeadlinePassed => ("its deadline had passed when it came", None),
             Refusal::RateLimited => ("over a rate limit", Some("route.rate_limit".to_owned())),
             Refusal::SlowRequest => ("the rest of its body did not come", Some("route.timeout".to_owned())),
+            Refusal::Key(why) => (key_refused(why), self.key("idempotency")),
             Refusal::BreakerOpen => ("the breaker is open", self.key("breaker")),
             Refusal::QueueFull => {
                 ("no permit is free, and as many calls wait for one as may", self.key("bulkhead.queue"))
@@ -403,6 +448,19 @@ impl FoundRecord {
 
     fn key(&self, rest: &str) -> Option<String> {
         (!self.service.is_empty()).then(|| format!("service.{}.{rest}", self.service))
+    }
+}
+
+fn key_refused(why: KeyRefusal) -> &'static str {
+    match why {
+        KeyRefusal::Malformed => "its Idempotency-Key is not one text of 1 to 255 characters",
+        KeyRefusal::Reused => "its Idempotency-Key was used for another request",
+        KeyRefusal::InProgress => "the first with its Idempotency-Key is still under way",
+        KeyRefusal::NotKept => "the first with its Idempotency-Key was carried out, and its answer is not kept",
+        KeyRefusal::Unknown => {
+            "the first with its Idempotency-Key may have been carried out, and nobody knows its answer"
+        }
+        KeyRefusal::Full => "no memory is left for another Idempotency-Key",
     }
 }
 

@@ -1,9 +1,9 @@
 //! The parts of `[service.NAME]` that the decisions depend on.
 
-use mainstay_core::{Duration, Limit, Ratio};
+use mainstay_core::{Bytes, Duration, Limit, Ratio};
 use mainstay_policy::{
-    Adaptive, Balance, BreakerSettings, BulkheadSettings, HealthSettings, OutlierSettings, PoolSettings, Probe,
-    ServiceSettings, TimeoutSettings,
+    Adaptive, Balance, BreakerSettings, BulkheadSettings, HealthSettings, IdempotencySettings, OutlierSettings,
+    PoolSettings, Probe, ServiceSettings, TimeoutSettings,
 };
 
 use super::attempts;
@@ -15,6 +15,9 @@ use crate::value::{Count, Fault, Positive, Read, Value};
 
 /// A length of time above zero.
 type Length = Positive<Duration>;
+
+/// Less would hold no answer worth the name.
+const MEMORY_MIN: Bytes = Bytes::mib(1);
 
 /// What a service's part of the configuration says about its calls.
 pub(super) struct Policy {
@@ -47,9 +50,9 @@ pub(super) fn policy(s: &mut Section<'_>) -> Policy {
         pool: s.table("pool", pool),
         retry: s.on_unless_off("retry", attempts::retry),
         bulkhead: s.table("bulkhead", bulkhead),
+        idempotency: s.off_unless_given("idempotency", idempotency),
         fallback: default.fallback,
     };
-    s.later_table("idempotency");
     Policy { settings, hash_on, expect_body: expect_body.flatten() }
 }
 
@@ -218,6 +221,16 @@ fn bulkhead(s: &mut Section<'_>) -> BulkheadSettings {
         queue_timeout: queue_timeout.0,
         per_endpoint: ceiling(s.get("per_endpoint", "unlimited")),
     }
+}
+
+fn idempotency(s: &mut Section<'_>) -> IdempotencySettings {
+    let ttl: Length = s.get("ttl", "24h");
+    let memory: Bytes = s.get("memory", "64MiB");
+    if memory < MEMORY_MIN {
+        let fault = Fault::new(format!("{} bytes are too few to keep answers in", memory.0));
+        s.fault("memory", fault.help("write at least \"1MiB\", or leave the table away"));
+    }
+    IdempotencySettings { ttl: ttl.0, memory }
 }
 
 fn ceiling(limit: Limit<Count>) -> Limit<u32> {

@@ -136,7 +136,7 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("service.shop.bulkhead.queue", "off", Built),
     ("service.shop.bulkhead.queue_timeout", "1s", Built),
     ("service.shop.bulkhead.per_endpoint", "8", Built),
-    ("service.shop.idempotency", "{ ttl = \"24h\", memory = \"64MiB\" }", Later),
+    ("service.shop.idempotency", "{ ttl = \"1h\", memory = \"1MiB\" }", Built),
     ("service.shop.fallback.stale_if_error", "10m", Later),
     ("service.shop.fallback.service", "lite", Built),
     ("service.shop.fallback.queue", "on", Later),

@@ -41,6 +41,7 @@ endpoints = ["127.0.0.1:9101"]
 health = { http = "/health" }
 fallback = { respond = {} }
 retry = { hedge = {} }
+idempotency = {}
 
 [service.named]
 discover = { dns = "shop.internal:80" }

@@ -5,7 +5,7 @@
 
 use mainstay_core::Failure;
 use mainstay_http1::Reject;
-use mainstay_policy::Refusal;
+use mainstay_policy::{KeyRefusal, Refusal};
 
 use crate::route::BadPath;
 
@@ -81,9 +81,34 @@ fn refused(refusal: Refusal) -> ProblemFacts {
         Refusal::Exhausted => (503, "connection_limit_reached", "No connection to an instance could be opened here."),
         Refusal::NoEndpoint => (503, "destination_unavailable", "No instance of the service can be used."),
         Refusal::Deadline => (504, "http_response_timeout", "The deadline passed before an answer came."),
+        Refusal::Key(why) => key(why),
         Refusal::Failed(failure) => return failed(failure),
     };
     facts(status, error, refusal.as_str(), detail)
+}
+
+/// 400, 409 and 422 are the draft's (draft-ietf-httpapi-idempotency-key-header, section 2.7).
+const fn key(why: KeyRefusal) -> (u16, &'static str, &'static str) {
+    match why {
+        KeyRefusal::Malformed => {
+            (400, "http_request_error", "The Idempotency-Key is not one text of 1 to 255 characters.")
+        }
+        KeyRefusal::Reused => (422, "http_request_denied", "The Idempotency-Key was used for another request."),
+        KeyRefusal::InProgress => {
+            (409, "http_request_denied", "The first request with this Idempotency-Key is still under way.")
+        }
+        KeyRefusal::NotKept => (
+            409,
+            "http_request_denied",
+            "The request with this Idempotency-Key was carried out; its answer is not kept.",
+        ),
+        KeyRefusal::Unknown => (
+            409,
+            "http_request_denied",
+            "A request with this Idempotency-Key may have been carried out; its answer is not known.",
+        ),
+        KeyRefusal::Full => (503, "http_request_denied", "No memory is left for another Idempotency-Key."),
+    }
 }
 
 fn failed(failure: Failure) -> ProblemFacts {

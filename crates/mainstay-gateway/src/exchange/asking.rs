@@ -13,7 +13,8 @@ use crate::upstream::Attempt;
 
 impl Exchange<'_> {
     pub(super) fn poll_caller(&mut self, cx: &mut Context<'_>) -> bool {
-        if matches!(self.answer, Answer::Written | Answer::Aborted) || self.leg.call.has_ended() {
+        let over = matches!(self.answer, Answer::Written | Answer::Aborted) || self.leg.call.has_ended();
+        if over || self.alone.is_some() {
             return false;
         }
         if self.parts.body.is_complete() {
@@ -71,8 +72,10 @@ impl Exchange<'_> {
 
     /// Nobody waits for the answer any more.
     pub(super) fn caller_left(&mut self) -> bool {
-        self.leave_call();
-        self.answer = Answer::Aborted;
+        if !self.goes_on_alone() {
+            self.leave_call();
+            self.answer = Answer::Aborted;
+        }
         true
     }
 

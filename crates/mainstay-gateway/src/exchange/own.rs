@@ -52,7 +52,7 @@ impl Exchange<'_> {
     }
 
     /// An answer before the end of the request ends the connection.
-    fn announce_close(&mut self) {
+    pub(super) fn announce_close(&mut self) {
         if !self.parts.caller.machine.request_complete() || self.parts.worker.is_draining() {
             self.parts.caller.machine.close_after_response();
         }

@@ -90,6 +90,7 @@ impl Exchange<'_> {
 
     /// Writes the head of the answer down: from here on there is no other answer.
     pub(super) fn forward(&mut self, number: u8, retries_used: bool) {
+        self.begin_taking(number);
         let limit = self.limit_told();
         let Some(attempt) = self.attempts.get_mut(number) else { return };
         let (Some(framing), Some(view)) = (attempt.framing, attempt.answer_head()) else { return };
@@ -108,6 +109,7 @@ impl Exchange<'_> {
             limit,
             retries_used,
             chunked: length == BodyLength::Unknown && request.version() == Version::Http11,
+            again: None,
         };
         let written = machine.start_response(view.status(), length, out).and_then(|()| {
             write_response_fields(view, &context, out);
@@ -129,7 +131,7 @@ impl Exchange<'_> {
             if self.parts.caller.capacity() == 0 && self.parts.caller.poll_flush(cx).is_pending() {
                 return moved;
             }
-            if self.parts.caller.is_broken() {
+            if self.parts.caller.is_broken() && self.alone.is_none() {
                 return self.caller_left();
             }
             match self.poll_piece(cx) {
@@ -144,7 +146,11 @@ impl Exchange<'_> {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Piece> {
-        let buffers = &self.parts.worker.buffers;
+        if let Some(piece) = self.give_piece() {
+            return Poll::Ready(piece);
+        }
+        let (buffers, budget) = (&self.parts.worker.buffers, &self.parts.worker.budget);
+        let taking = &mut self.taking;
         let relayed = self.relayed.and_then(|(number, _)| self.attempts.get_mut(number));
         let Some(attempt) = relayed else { return Poll::Ready(Piece::Broken) };
         let (_, machine, out) = self.parts.caller.answer(buffers);
@@ -153,6 +159,9 @@ impl Exchange<'_> {
             let written = match news {
                 AnswerNews::Data(data) => {
                     *sent += data.len() as u64;
+                    if let Some(taking) = taking {
+                        taking.push(data, budget);
+                    }
                     machine.data(data, out).map(|()| Piece::Passed)
                 }
                 AnswerNews::End(fields, bytes) => {
@@ -171,7 +180,7 @@ impl Exchange<'_> {
         if waiting && self.parts.caller.poll_flush(cx).is_pending() {
             return false;
         }
-        if self.parts.caller.is_broken() && !self.leg.call.has_ended() {
+        if self.parts.caller.is_broken() && self.alone.is_none() && !self.leg.call.has_ended() {
             return self.caller_left();
         }
         if self.answer == Answer::Written && !self.leg.call.has_ended() {
@@ -188,6 +197,7 @@ impl Exchange<'_> {
     fn answered(&mut self) {
         let status = self.status;
         self.answer = Answer::Written;
+        self.keep_answer();
         self.end_relayed(if status < 500 {
             AttemptResult::Success(status)
         } else {
@@ -226,7 +236,7 @@ impl Exchange<'_> {
     pub(super) fn silence(&mut self) {
         if self.parts.caller.is_flushed() {
             self.broken();
-        } else {
+        } else if !self.goes_on_alone() {
             self.caller_left();
             // What it has not read is lost, so the end of the connection must not look like that of the answer.
             self.abort();
@@ -235,7 +245,7 @@ impl Exchange<'_> {
 }
 
 /// What became of a piece of an answer.
-enum Piece {
+pub(super) enum Piece {
     Passed,
     Last,
     Broken,

@@ -8,7 +8,7 @@ use mainstay_core::{Instant, Origin};
 use mainstay_http1::RequestView;
 use mainstay_policy::{Decision, End, Entry, FallbackKind, Input, Turn};
 use mainstay_telemetry::{
-    AttemptResult, EndpointKey, LimitKey, Line, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
+    AttemptResult, EndpointKey, KeyResult, LimitKey, Line, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
     hedge_results, tries as tries_of,
 };
 
@@ -47,12 +47,17 @@ impl Exchange<'_> {
     pub(super) fn settle(&mut self) {
         let worker = self.parts.worker;
         self.now = worker.clock.now();
+        self.drop_taking();
+        self.release_key(None);
+        // What went down after the caller had left came to nobody.
+        let status = self.alone.unwrap_or(self.status);
         let key = self.parts.local.shared.route_keys.get(self.plan.route.index).copied().unwrap_or(RouteKey::NONE);
         let lasted = self.now.since(self.plan.asker.began);
-        worker.counters.borrow_mut().request(key, self.plan.asker.method, self.status, lasted);
+        worker.counters.borrow_mut().request(key, self.plan.asker.method, status, lasted);
         if worker.access.borrow().is_on() {
             let (end, origin) = match self.problem {
                 Some(problem) => (problem.facts().reason, Some(Origin::Client)),
+                None if self.alone.is_some() => ("caller_left", Some(Origin::Client)),
                 None => end_of(self.leg.call.record().entries()),
             };
             let answered = self.told.iter().rfind(|told| told.tried.result != AttemptResult::Cancelled);
@@ -65,7 +70,7 @@ impl Exchange<'_> {
                 service: &self.leg.service.name,
                 endpoint: endpoint.as_deref().unwrap_or_default(),
                 attempts: u32::from(self.leg.call.attempts()) + self.told.len() as u32,
-                status: self.status,
+                status,
                 received: self.parts.body.end(),
                 sent: self.sent,
                 end,
@@ -122,6 +127,7 @@ impl Exchange<'_> {
 
     /// As [`Exchange::settle`] for the call of a fallback.
     pub(super) fn settle_leg(&mut self, mut leg: Leg) {
+        self.applied |= leg.call.may_be_applied();
         if self.parts.worker.access.borrow().is_on() {
             let whole = self.parts.caller.machine.response_complete();
             let tries = all_tries(leg.call.record().entries(), whole);
@@ -195,6 +201,8 @@ impl Exchange<'_> {
                 Decision::NoRetry { why } => counters.no_retry(leg.service.key, why),
                 Decision::Fallback { kind } => counters.fallback(leg.service.key, kind),
                 Decision::Fault { kind, .. } => counters.fault(leg.service.key, kind),
+                Decision::KeyFirst => counters.key(leg.service.key, KeyResult::First),
+                Decision::Replayed { .. } => counters.key(leg.service.key, KeyResult::Replayed),
                 Decision::Ended(End::Refused(refusal)) => {
                     counters.refused(leg.service.key, self.plan.facts.priority, refusal);
                 }
@@ -264,6 +272,7 @@ fn end_of(entries: &[Entry]) -> (&'static str, Option<Origin>) {
     match end {
         Some(End::Answered { .. }) => ("answered", None),
         Some(End::Interrupted { origin, .. }) => ("interrupted", Some(origin)),
+        Some(End::Replayed { .. }) => ("replayed", None),
         Some(End::Fallback(FallbackKind::Service)) => ("fallback_service", None),
         Some(End::Fallback(FallbackKind::Respond)) => ("fallback_respond", None),
         Some(End::Refused(refusal)) => (refusal.as_str(), Some(refusal.origin())),

@@ -4,7 +4,8 @@
 //! machine's [`mainstay_http1::ServerConnection::start_response`] (which writes the status line, the framing and
 //! `Connection`) and its `end_head`. What belongs to the connection to the instance is taken away first, ours come last.
 
-use mainstay_http1::{Known, ResponseView, field};
+use mainstay_core::Duration;
+use mainstay_http1::{Known, ResponseView, field, field_u64};
 
 use super::fields::{FieldRules, end_to_end};
 use super::rate_limit::RateLimitTold;
@@ -25,6 +26,18 @@ pub(crate) struct ResponseContext<'a> {
     pub(crate) retries_used: bool,
     /// The body goes on in chunks, so that trailers can follow.
     pub(crate) chunked: bool,
+    /// It was kept, and is given again.
+    pub(crate) again: Option<Again>,
+}
+
+/// Why an answer is given that is not the instance's answer to this request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Again {
+    /// It is the first answer to the `Idempotency-Key`.
+    Replayed {
+        /// How old it is.
+        age: Duration,
+    },
 }
 
 /// Appends the answer's fields to `out`.
@@ -33,7 +46,8 @@ pub(crate) fn write_response_fields(answer: ResponseView<'_>, context: &Response
     let mut dated = rules.replaces_known(Known::Date);
     for line in end_to_end(answer.fields(), context.chunked) {
         dated |= line.known == Known::Date;
-        if line.known != Known::XRequestId && !rules.replaces(&line) {
+        let ours = line.known == Known::XRequestId || (line.known == Known::Age && context.again.is_some());
+        if !ours && !rules.replaces(&line) {
             field(out, line.name, line.value);
         }
     }
@@ -51,6 +65,9 @@ pub(crate) fn write_response_fields(answer: ResponseView<'_>, context: &Response
     }
     if context.retries_used {
         retries_used(answer, rules, out);
+    }
+    if let Some(again) = context.again {
+        given_again(again, rules, out);
     }
     out.extend_from_slice(rules.lines());
 }
@@ -72,4 +89,14 @@ fn retries_used(answer: ResponseView<'_>, rules: &FieldRules, out: &mut Vec<u8>)
         push_display(out, answer.status());
         out.extend_from_slice(b"; details=\"retries are used up\"\r\n");
     }
+}
+
+/// What tells an answer that is given again from one that was made for this request: its age (RFC 9111, section 5.1), and
+/// the mark that clients of payment services look for.
+fn given_again(again: Again, rules: &FieldRules, out: &mut Vec<u8>) {
+    let Again::Replayed { age } = again;
+    if !rules.replaces_known(Known::Age) {
+        field_u64(out, b"age", age.as_millis() / 1000);
+    }
+    out.extend_from_slice(b"idempotent-replayed: true\r\n");
 }

@@ -228,8 +228,15 @@ Traceparent: 00-12345678901234567890123456789012-1234567890123456-01",
 /// What goes down for an answer of an instance.
 fn down(text: &str, rules: &FieldRules, retries_used: bool, want: &Expect) {
     let date = HttpDate::new(UnixTime::from_nanos(784_111_777_000_000_000));
-    let context =
-        ResponseContext { rules, request_id: b"r1", date: date.value(), limit: None, retries_used, chunked: false };
+    let context = ResponseContext {
+        rules,
+        request_id: b"r1",
+        date: date.value(),
+        limit: None,
+        retries_used,
+        chunked: false,
+        again: None,
+    };
     let mut out = Vec::new();
     response(text, |answer| write_response_fields(answer, &context, &mut out));
     want.assert_eq(&String::from_utf8(out).unwrap().replace('\r', ""));

@@ -7,6 +7,7 @@ mod bodies;
 mod connections;
 mod hedging;
 mod hostile;
+mod keys;
 mod log;
 mod rate_limits;
 mod steering;

@@ -468,7 +468,7 @@ impl Call {
 
 /// Whether another attempt may follow.
 impl Call {
-    fn retry_rule<'a>(&'a self, service: &'a Service) -> Option<&'a RetrySettings> {
+    pub(super) fn retry_rule<'a>(&'a self, service: &'a Service) -> Option<&'a RetrySettings> {
         self.retry.as_deref().unwrap_or(&service.settings().retry).as_ref()
     }
 

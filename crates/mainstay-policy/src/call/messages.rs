@@ -2,7 +2,7 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, MethodClass};
 
-use crate::{AttemptReason, LimitId, LimitVerdict, Priority, Refusal, Turn};
+use crate::{AttemptReason, KeyRefusal, LimitId, LimitVerdict, Priority, Refusal, Turn};
 
 /// What a call is, as far as decisions depend on it. No type of a protocol.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub struct Facts {
     pub limited: bool,
     /// How much it matters when not all can be served.
     pub priority: Priority,
+    /// The first answer of its `Idempotency-Key` is kept: [`Output::AskKey`] comes before it is carried out.
+    pub keyed: bool,
 }
 
 /// Something happened to the call.
@@ -36,6 +38,8 @@ pub enum Input {
         /// The strictest verdict; of the first that makes the call wait, so that the rest are asked after the wait.
         verdict: LimitVerdict,
     },
+    /// The answer to [`Output::AskKey`]; after [`KeyVerdict::Waits`] another one is to follow.
+    Key(KeyVerdict),
     /// [`crate::Service::poll_admitted`] named it.
     Admitted {
         /// How its wait ended.
@@ -99,6 +103,24 @@ pub enum Input {
     CallerLeft,
 }
 
+/// What the look-up of a call's `Idempotency-Key` gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyVerdict {
+    /// It is the first with this key.
+    First,
+    /// The first is under way.
+    Waits,
+    /// The first was answered, and the driver has the answer.
+    Replay {
+        /// Its status.
+        status: u16,
+        /// How old it is.
+        age: Duration,
+    },
+    /// It is not carried out.
+    Refused(KeyRefusal),
+}
+
 /// What the head of an answer says to the decisions.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerFacts {
@@ -116,6 +138,10 @@ pub enum Output {
     /// Ask the rate limits of the route that were not asked yet, in their order up to the first that refuses the call or
     /// makes it wait, and answer with [`Input::Limits`]. Where none is left the strictest of before is the answer.
     AskLimits,
+    /// Look the call's `Idempotency-Key` up, and answer with [`Input::Key`].
+    AskKey,
+    /// Give the first answer of the key again.
+    Replay,
     /// Send the request to an endpoint.
     Attempt(AttemptOrder),
     /// Give this attempt up: close its connection unless its answer is over.
@@ -184,4 +210,6 @@ pub enum Timer {
     Backoff,
     /// It has waited long enough in the queue.
     Queue,
+    /// It has waited long enough for the first call of its key.
+    Key,
 }

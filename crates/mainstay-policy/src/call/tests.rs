@@ -79,6 +79,7 @@ impl Stage {
                         .into_iter()
                         .find(|priority| options.contains(&priority.as_str()))
                         .unwrap_or_default(),
+                    keyed: options.contains(&"keyed"),
                 };
                 let id = name_to_id(call);
                 let mut new = Call::new(CallId(id), facts, Record::default());
@@ -170,6 +171,10 @@ fn input(verb: &str, rest: &[&str]) -> Input {
                 ..LimitVerdict::FREE
             },
         },
+        ("key", ["first"]) => Input::Key(KeyVerdict::First),
+        ("key", ["waits"]) => Input::Key(KeyVerdict::Waits),
+        ("key", ["replay"]) => Input::Key(KeyVerdict::Replay { status: 201, age: Duration::from_secs(5) }),
+        ("key", ["reused"]) => Input::Key(KeyVerdict::Refused(KeyRefusal::Reused)),
         ("waits", _) => Input::Waits { attempt: attempt() },
         ("unable", _) => Input::Unable { attempt: attempt() },
         ("connected", _) => Input::Connected { attempt: attempt() },
@@ -220,6 +225,8 @@ fn tell(output: &Output) -> String {
         }
         Output::Cancel { attempt } => format!("cancel attempt {attempt}"),
         Output::AskLimits => "ask the limits".into(),
+        Output::AskKey => "ask for the key".into(),
+        Output::Replay => "give the first answer again".into(),
         Output::FallbackService => "ask the fallback service".into(),
         Output::Respond => "send the fixed answer".into(),
         Output::Abort => "break off".into(),

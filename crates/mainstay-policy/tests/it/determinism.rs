@@ -12,8 +12,8 @@ use mainstay_core::{
 };
 use mainstay_policy::{
     AnswerFacts, AttemptOrder, AttemptReason, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts,
-    HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, LimitId, LimitVerdict, Order, Output, Percentile,
-    PermitPool, Priority, Probe, Record, Service, ServiceSettings,
+    HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, KeyRefusal, KeyVerdict, LimitId, LimitVerdict, Order,
+    Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings,
 };
 
 /// Luck of the player's own, which must not be the luck of what it plays.
@@ -89,6 +89,7 @@ struct Running {
     delegated: bool,
     streaming: bool,
     asking: bool,
+    asking_key: bool,
 }
 
 struct Player {
@@ -150,15 +151,17 @@ impl Player {
             return;
         }
         self.next += 1;
+        let method =
+            [MethodClass::Safe, MethodClass::Idempotent, MethodClass::NonIdempotent][self.luck.below(3) as usize];
         let facts = Facts {
-            method: [MethodClass::Safe, MethodClass::Idempotent, MethodClass::NonIdempotent]
-                [self.luck.below(3) as usize],
+            method,
             idempotency_key: self.luck.one_in(4),
             hash: self.luck.below(u64::MAX),
             deadline: self.now + Duration::from_millis(self.luck.below(8_000)),
             covers_body: self.luck.one_in(2),
             limited: self.luck.one_in(4),
             priority: Priority::ALL[self.luck.below(3) as usize],
+            keyed: method == MethodClass::NonIdempotent && self.luck.one_in(2),
         };
         let mut call = Call::new(CallId(self.next), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -169,6 +172,7 @@ impl Player {
             delegated: false,
             streaming: false,
             asking: false,
+            asking_key: false,
         });
     }
 
@@ -185,6 +189,10 @@ impl Player {
                     ..LimitVerdict::FREE
                 };
                 Input::Limits { limit: LimitId(1), verdict }
+            } else if running.asking_key {
+                let verdict = draw_verdict(luck);
+                running.asking_key = verdict == KeyVerdict::Waits;
+                Input::Key(verdict)
             } else if std::mem::take(&mut running.delegated) {
                 Input::FallbackEnded { answered: luck.one_in(2) }
             } else if std::mem::take(&mut running.streaming) {
@@ -282,8 +290,18 @@ fn note(running: &mut Running, output: Output) {
             running.streaming = true;
         }
         Output::AskLimits => running.asking = true,
+        Output::AskKey => running.asking_key = true,
         Output::FallbackService => running.delegated = true,
-        Output::Respond | Output::Refuse(_) | Output::Abort => {}
+        Output::Replay | Output::Respond | Output::Refuse(_) | Output::Abort => {}
+    }
+}
+
+fn draw_verdict(luck: &mut Luck) -> KeyVerdict {
+    match luck.below(8) {
+        0 => KeyVerdict::Waits,
+        1 => KeyVerdict::Replay { status: 201, age: Duration::from_secs(1) },
+        2 => KeyVerdict::Refused(KeyRefusal::Unknown),
+        _ => KeyVerdict::First,
     }
 }
 
@@ -306,7 +324,7 @@ fn draw_news(luck: &mut Luck, attempt: u8) -> Input {
     }
 }
 
-const SEEDS: std::ops::Range<u64> = 0..50;
+const SEEDS: std::ops::Range<u64> = 0..60;
 const STEPS: u32 = 600;
 
 fn trace_of_all_seeds() -> String {

@@ -283,6 +283,7 @@ impl<'a> World<'a> {
             covers_body: false,
             limited: false,
             priority: (self.scenario.priority)(self.next),
+            keyed: false,
         };
         self.calls.insert(self.next, (Call::new(CallId(self.next), facts, Record::default()), self.now));
         self.input(self.next, Input::Begin);

@@ -1,5 +1,7 @@
 //! What is asked for at the moment of a scrape, beside what was counted: plain values, filled by whoever knows them.
 
+use mainstay_policy::KeyFigures;
+
 use super::process::ProcessFigures;
 
 /// The state of a node at one moment.
@@ -28,6 +30,8 @@ pub struct ServiceFigures {
     pub concurrency_limit: Option<u64>,
     /// Calls that wait.
     pub queued: u64,
+    /// Its kept `Idempotency-Key`s; none when it keeps none.
+    pub keys: Option<KeyFigures>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointFigures>,
 }

@@ -9,7 +9,7 @@ mod process;
 mod text;
 
 use mainstay_core::Duration;
-use mainstay_policy::FaultKind;
+use mainstay_policy::{FaultKind, KeyFigures};
 
 pub use figures::{EndpointFigures, Figures, NodeFigures, ServiceFigures};
 pub use process::ProcessFigures;
@@ -17,7 +17,7 @@ use text::{Kind, Labels, Text};
 
 use crate::hedges::HEDGES;
 use crate::metrics::{
-    CAUSES, FAILURES, FALLBACKS, Histogram, NO_RETRY, OTHER_OUTCOME, PRIORITIES, REFUSALS, RESULTS, SHED,
+    CAUSES, FAILURES, FALLBACKS, Histogram, KEYS, NO_RETRY, OTHER_OUTCOME, PRIORITIES, REFUSALS, RESULTS, SHED,
     ServiceCounters,
 };
 use crate::{EndpointKey, LimitKey, ListenerKey, Names, OTHER, RouteKey, ServiceKey, Snapshot};
@@ -47,6 +47,7 @@ pub fn render(names: &Names, snapshot: &Snapshot, figures: &Figures) -> String {
     limits(&mut text, names, snapshot);
     fallbacks(&mut text, names, snapshot);
     faults(&mut text, names, snapshot);
+    keys(&mut text, names, snapshot, figures);
     load(&mut text, figures);
     connections(&mut text, names, snapshot, figures);
     records(&mut text, snapshot);
@@ -273,6 +274,38 @@ fn faults(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
     for (service, row) in each_service(names, snapshot) {
         for (kind, count) in counted(&FaultKind::WORDS, &row.faults) {
             text.sample(NAME, &[("service", &service), ("kind", kind)], count);
+        }
+    }
+}
+
+fn keys(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot, figures: &Figures) {
+    const RESULTS: &str = "mainstay_idempotency_total";
+    text.family(
+        RESULTS,
+        Kind::Counter,
+        "Calls with an Idempotency-Key that were not refused for it, by what they got.",
+    );
+    for (service, row) in each_service(names, snapshot) {
+        for (result, count) in counted(&KEYS, &row.keys) {
+            text.sample(RESULTS, &[("service", &service), ("result", result)], count);
+        }
+    }
+    let kept = || figures.services.iter().filter_map(|service| Some((&service.name, service.keys?)));
+    let mut family = |name, kind, help, value: fn(&KeyFigures) -> u64| {
+        text.family(name, kind, help);
+        for (service, keys) in kept() {
+            text.sample(name, &[("service", service)], value(&keys));
+        }
+    };
+    family("mainstay_idempotency_keys", Kind::Gauge, "Idempotency-Keys that are remembered.", |keys| keys.keys);
+    family("mainstay_idempotency_bytes", Kind::Gauge, "Memory that they and their answers count for.", |keys| {
+        keys.bytes
+    });
+    const MADE_ROOM: &str = "mainstay_idempotency_evicted_total";
+    text.family(MADE_ROOM, Kind::Counter, "What had to make room before its time.");
+    for (service, keys) in kept() {
+        for (what, count) in [("answer", keys.dropped), ("key", keys.forgotten)] {
+            text.sample(MADE_ROOM, &[("service", service), ("what", what)], count);
         }
     }
 }

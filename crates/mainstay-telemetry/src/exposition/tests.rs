@@ -1,9 +1,9 @@
 use expect_test::expect;
 use mainstay_core::Failure;
-use mainstay_policy::{Cause, FallbackKind, FaultKind, NoRetry, Refusal};
+use mainstay_policy::{Cause, FallbackKind, FaultKind, KeyFigures, NoRetry, Refusal};
 
 use super::*;
-use crate::{AttemptResult, HedgeResult, Method, Priority, RecordRing, Recorder};
+use crate::{AttemptResult, HedgeResult, KeyResult, Method, Priority, RecordRing, Recorder};
 
 /// Two endpoints, one of which refuses; a queue that was full; one route.
 fn example() -> (Names, Snapshot, Figures) {
@@ -24,6 +24,7 @@ fn example() -> (Names, Snapshot, Figures) {
     recorder.rate_limited(names.limit("per-caller"));
     recorder.fallback(shop, FallbackKind::Respond);
     recorder.fault(shop, FaultKind::Reset);
+    recorder.key(shop, KeyResult::Replayed);
     recorder.accepted(names.listener("web"));
     (names, recorder.snapshot(), figures())
 }
@@ -42,6 +43,7 @@ fn figures() -> Figures {
             retry_budget_tokens: Some(99.5),
             concurrency_limit: Some(1024),
             queued: 3,
+            keys: Some(KeyFigures { keys: 40, bytes: 10_240, dropped: 2, forgotten: 1 }),
             endpoints: vec![endpoint("127.0.0.1:9101", "ejected", 0), endpoint("[::1]:9102", "ready", 2)],
         }],
         connections: vec![("web".to_owned(), 64)],
@@ -100,6 +102,11 @@ fn what_happened_reads_so() {
         mainstay_rate_limited_total{limit="per-caller"} 1
         mainstay_fallback_total{service="shop",kind="respond"} 1
         mainstay_faults_injected_total{service="shop",kind="reset"} 1
+        mainstay_idempotency_total{service="shop",result="replayed"} 1
+        mainstay_idempotency_keys{service="shop"} 40
+        mainstay_idempotency_bytes{service="shop"} 10240
+        mainstay_idempotency_evicted_total{service="shop",what="answer"} 2
+        mainstay_idempotency_evicted_total{service="shop",what="key"} 1
         mainstay_inflight{service="shop",endpoint="127.0.0.1:9101"} 0
         mainstay_inflight{service="shop",endpoint="[::1]:9102"} 2
         mainstay_queued{service="shop"} 3

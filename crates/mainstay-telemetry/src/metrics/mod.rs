@@ -14,8 +14,8 @@ use mainstay_policy::{Cause, FallbackKind, FaultKind, NoRetry, Refusal};
 
 pub use histogram::Histogram;
 pub(crate) use series::{OTHER_OUTCOME, Series};
-pub use words::{AttemptResult, ShedReason};
-pub(crate) use words::{CAUSES, FAILURES, FALLBACKS, NO_RETRY, PRIORITIES, REFUSALS, RESULTS, SHED};
+pub use words::{AttemptResult, KeyResult, ShedReason};
+pub(crate) use words::{CAUSES, FAILURES, FALLBACKS, KEYS, NO_RETRY, PRIORITIES, REFUSALS, RESULTS, SHED};
 use words::{cause_index, failure_index, fallback_index, no_retry_index, refusal_index};
 
 use crate::hedges::{HEDGES, HedgeResult};
@@ -58,6 +58,7 @@ pub(crate) struct ServiceCounters {
     pub(crate) shed: [[u64; SHED.len()]; PRIORITIES.len()],
     pub(crate) fallbacks: [u64; FALLBACKS.len()],
     pub(crate) faults: [u64; FaultKind::WORDS.len()],
+    pub(crate) keys: [u64; KEYS.len()],
 }
 
 /// The place `index` of a table that grows when a key is seen for the first time.
@@ -129,6 +130,11 @@ impl Recorder {
     /// A drill's fault hit an attempt.
     pub fn fault(&mut self, service: ServiceKey, kind: FaultKind) {
         self.service(service).faults[kind.index()] += 1;
+    }
+
+    /// A call carried an `Idempotency-Key` and was not refused for it.
+    pub fn key(&mut self, service: ServiceKey, result: KeyResult) {
+        self.service(service).keys[result as usize] += 1;
     }
 
     /// A rate limit refused a call.
@@ -209,6 +215,7 @@ impl ServiceCounters {
         }
         add(&mut self.fallbacks, &other.fallbacks);
         add(&mut self.faults, &other.faults);
+        add(&mut self.keys, &other.keys);
     }
 }
 

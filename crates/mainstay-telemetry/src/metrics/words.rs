@@ -140,7 +140,7 @@ pub(crate) const fn no_retry_index(why: NoRetry) -> usize {
 }
 
 /// Refusals by index; a failed last attempt is one, whatever the failure, since attempts tell which.
-pub(crate) const REFUSALS: [(&str, &str); 13] = [
+pub(crate) const REFUSALS: [(&str, &str); 19] = [
     ("deadline_passed", "client"),
     ("rate_limited", "client"),
     ("breaker_open", "us"),
@@ -154,6 +154,12 @@ pub(crate) const REFUSALS: [(&str, &str); 13] = [
     ("long_wait", "us"),
     ("displaced", "us"),
     ("hopeless", "us"),
+    ("key_malformed", "client"),
+    ("key_reused", "client"),
+    ("key_in_progress", "client"),
+    ("key_not_kept", "us"),
+    ("key_unknown", "us"),
+    ("key_full", "us"),
 ];
 
 pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
@@ -171,6 +177,7 @@ pub(crate) const fn refusal_index(refusal: Refusal) -> usize {
         Refusal::LongWait => 10,
         Refusal::Displaced => 11,
         Refusal::Hopeless => 12,
+        Refusal::Key(why) => 13 + why as usize,
     }
 }
 
@@ -210,6 +217,18 @@ impl ShedReason {
     }
 }
 
+/// What a call got for its `Idempotency-Key`, where that was an answer; the others are refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyResult {
+    /// It was the first, and was carried out.
+    First,
+    /// It got the first answer again.
+    Replayed,
+}
+
+/// Results of keys, by index.
+pub(crate) const KEYS: [&str; 2] = ["first", "replayed"];
+
 /// Fallbacks by index.
 pub(crate) const FALLBACKS: [&str; 2] = ["service", "respond"];
 
@@ -223,6 +242,7 @@ pub(crate) const fn fallback_index(kind: FallbackKind) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mainstay_policy::KeyRefusal;
 
     #[test]
     fn an_index_and_its_word_are_those_of_the_policy() {
@@ -259,7 +279,7 @@ mod tests {
             Refusal::SlowRequest,
             Refusal::Exhausted,
         ];
-        for refusal in refusals {
+        for refusal in refusals.into_iter().chain(KeyRefusal::ALL.map(Refusal::Key)) {
             assert_eq!(REFUSALS[refusal_index(refusal)], (refusal.as_str(), refusal.origin().as_str()));
             if let Some(reason) = ShedReason::of(refusal) {
                 assert_eq!(SHED[reason as usize], refusal.as_str());

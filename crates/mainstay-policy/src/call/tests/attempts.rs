@@ -442,6 +442,7 @@ fn a_route_may_have_a_rule_of_its_own_for_retries() {
         covers_body: false,
         limited: false,
         priority: Priority::Normal,
+        keyed: false,
     };
     let mut call = Call::new(CallId(1), facts, Record::default());
     call.set_retry(Arc::new(None));

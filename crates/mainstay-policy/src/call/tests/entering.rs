@@ -480,3 +480,111 @@ fn a_restarted_instance_is_used_with_its_first_passing_check() {
         "#]],
     );
 }
+
+#[test]
+fn of_two_calls_with_one_key_the_second_waits_for_the_first_answer() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms POST a keyed limited
+        +0ms limits a pass
+        +0ms key a first
+        +0ms POST b keyed
+        +1ms key b waits
+        +1ms head a 0 201
+        +1ms key b replay
+        +1ms finished a
+    ",
+        expect![[r#"
+            +0ms POST a keyed limited
+                a: ask the limits
+            +0ms limits a pass
+                a: ask for the key
+            +0ms key a first
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +0ms POST b keyed
+                b: ask for the key
+                a waits 1s at most: Connect
+            +1ms key b waits
+                a waits 999ms at most: Connect
+                b waits 14999ms at most: Key
+            +1ms head a 0 201
+                a: forward attempt 0
+                b waits 14998ms at most: Key
+            +1ms key b replay
+                b: give the first answer again
+            +1ms finished a
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_that_cannot_wait_for_the_first_of_its_key_is_told_so() {
+    check(
+        1,
+        &settings(),
+        "
+        +0ms POST a keyed deadline=1s
+        +0ms key a waits
+        +1s wait
+        +0ms POST b keyed
+        +0ms key b reused
+    ",
+        expect![[r#"
+            +0ms POST a keyed deadline=1s
+                a: ask for the key
+            +0ms key a waits
+                a waits 1s at most: Key
+            +1s wait
+                a: refuse: key_in_progress (client after 0 attempts, again after 1s)
+            +0ms POST b keyed
+                b: ask for the key
+            +0ms key b reused
+                b: refuse: key_reused (client after 0 attempts)
+        "#]],
+    );
+}
+
+#[test]
+fn the_first_of_its_key_goes_on_without_its_caller_once_something_was_sent() {
+    let mut stage = play(
+        1,
+        &settings(),
+        "
+        +0ms POST a keyed
+        +0ms key a first
+        +1ms connected a 0
+    ",
+    );
+    let now = stage.now;
+    assert!(!stage.calls.get_mut(&1).unwrap().go_on_alone(now), "nothing was sent: it may be carried out later");
+    stage.line("+1ms sent a 0");
+    assert!(stage.calls.get_mut(&1).unwrap().go_on_alone(now));
+    stage.line("+1ms head a 0 201");
+    let call = stage.calls.get_mut(&1).unwrap();
+    let answer = WholeAnswer { status: 201, retry_after: false, kept: true };
+    assert_eq!(call.release_key(&stage.service, Some(answer), false), Some(KeyEnd::Kept));
+    assert_eq!(call.release_key(&stage.service, None, false), None, "decided once");
+}
+
+#[track_caller]
+fn key_after(script: &str, answer: Option<u16>) -> KeyEnd {
+    let mut stage = play(2, &settings(), &format!("+0ms POST a keyed\n+0ms key a first\n{script}"));
+    let answer = answer.map(|status| WholeAnswer { status, retry_after: status == 503, kept: true });
+    stage.calls.get_mut(&1).unwrap().release_key(&stage.service, answer, false).unwrap()
+}
+
+#[test]
+fn a_key_is_free_again_only_when_nothing_can_have_been_done() {
+    assert_eq!(key_after("+1ms failed a 0 refused not-sent\n+1ms failed a 1 refused not-sent", None), KeyEnd::Free);
+    assert_eq!(key_after("+1ms sent a 0\n+1ms failed a 0 reset unknown", None), KeyEnd::Unknown);
+    assert_eq!(key_after("+1ms sent a 0\n+15s wait", None), KeyEnd::Unknown);
+    assert_eq!(key_after("+1ms sent a 0\n+1ms leaves a", None), KeyEnd::Unknown);
+    assert_eq!(key_after("+1ms leaves a", None), KeyEnd::Free);
+    assert_eq!(key_after("+1ms head a 0 429", Some(429)), KeyEnd::Free);
+    assert_eq!(key_after("+1ms head a 0 503", Some(503)), KeyEnd::Free);
+    assert_eq!(key_after("+1ms head a 0 500", Some(500)), KeyEnd::Kept);
+    assert_eq!(key_after("+1ms head a 0 201\n+1ms broken a", None), KeyEnd::Unknown);
+}

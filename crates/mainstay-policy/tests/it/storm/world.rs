@@ -247,6 +247,7 @@ impl World {
             covers_body: false,
             limited: false,
             priority: Priority::Normal,
+            keyed: false,
         };
         self.workers[worker].calls.insert(call, Call::new(CallId(call), facts, Record::default()));
         self.after(self.plan.patience, Event::Leave { worker, call });

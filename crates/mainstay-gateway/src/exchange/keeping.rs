@@ -1,0 +1,214 @@
+//! Answers that are kept: the look-up of a key, the answer that is taken down as it passes, and one that is given again.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use mainstay_http1::{BodyKind, BodyLength};
+use mainstay_policy::{Input, KeyEnd, KeyLookup, KeyOutcome, KeyRefusal, KeyVerdict, WholeAnswer};
+
+use super::relay::Piece;
+use super::{Answer, Exchange};
+use crate::forward::{Again, ResponseContext, write_response_fields};
+use crate::idempotency::{BODY_MIN, HeldKey, KeyParts};
+use crate::kept::{Kept, Taking};
+
+/// A kept answer on its way to the caller.
+pub(super) struct Giving {
+    kept: Arc<Kept>,
+    /// Bytes of its body that were written.
+    given: usize,
+}
+
+/// The key of the call.
+impl Exchange<'_> {
+    /// Asks for the key of the request.
+    pub(super) fn ask_key(&mut self, cx: &Context<'_>) {
+        let verdict = match self.read_key() {
+            Ok(key) => {
+                self.key = Some(Box::new(key));
+                self.look_key_up(cx)
+            }
+            Err(why) => KeyVerdict::Refused(why),
+        };
+        self.input(Input::Key(verdict));
+    }
+
+    fn read_key(&self) -> Result<HeldKey, KeyRefusal> {
+        let body = &*self.parts.body;
+        let length = match self.plan.body {
+            BodyLength::Exactly(length) => Some(length),
+            _ => body.is_complete().then(|| body.end()),
+        };
+        let covered = kept_for_key(self.kept_for_retries());
+        let beginning = body.after(0);
+        if !body.is_complete() && beginning.len() < covered {
+            // What other bodies take of the memory must not decide what this one stands for.
+            return Err(KeyRefusal::Full);
+        }
+        let parts = KeyParts {
+            call: self.leg.call.id(),
+            route: &self.plan.route.label,
+            client: self.plan.asker.client,
+            request: self.parts.caller.request(),
+            body: &beginning[..beginning.len().min(covered)],
+            length,
+        };
+        let store = self.parts.local.shared.services.get(self.leg.index).and_then(|base| base.keys.as_ref());
+        let held = store.and_then(|store| HeldKey::new(store, &parts, self.parts.worker.clock));
+        held.ok_or(KeyRefusal::Malformed)
+    }
+
+    fn look_key_up(&mut self, cx: &Context<'_>) -> KeyVerdict {
+        let Some(key) = &mut self.key else { return KeyVerdict::Refused(KeyRefusal::Malformed) };
+        match key.look_up(self.now, cx.waker()) {
+            KeyLookup::First => KeyVerdict::First,
+            KeyLookup::Waits => KeyVerdict::Waits,
+            KeyLookup::Refused(why) => KeyVerdict::Refused(why),
+            KeyLookup::Replay { answer, age } => {
+                let status = answer.view().status();
+                self.giving = Some(Giving { kept: answer, given: 0 });
+                KeyVerdict::Replay { status, age }
+            }
+        }
+    }
+
+    /// Looks again, while the first call of the key is under way.
+    pub(super) fn poll_key(&mut self, cx: &Context<'_>) -> bool {
+        if !self.key.as_ref().is_some_and(|key| key.waits()) {
+            return false;
+        }
+        if self.leg.call.has_ended() {
+            self.key = None;
+            return false;
+        }
+        let verdict = self.look_key_up(cx);
+        let moved = verdict != KeyVerdict::Waits;
+        if moved {
+            self.input(Input::Key(verdict));
+        }
+        moved
+    }
+
+    /// Gives the first answer of the key again.
+    pub(super) fn replay(&mut self) {
+        let age = self.giving.as_ref().map(|giving| self.now.since(giving.kept.at)).unwrap_or_default();
+        self.give(Again::Replayed { age });
+    }
+
+    /// Whether the call goes on although its caller has left.
+    pub(super) fn goes_on_alone(&mut self) -> bool {
+        let asked = self.alone.is_none()
+            && self.parts.body.is_complete()
+            && self.key.as_ref().is_some_and(|key| key.is_first())
+            && self.leg.call.go_on_alone(self.now);
+        if asked {
+            self.alone = Some(self.status);
+            self.parts.caller.forsake();
+        }
+        asked
+    }
+
+    /// What becomes of the key, now that there is an answer, or will be none.
+    pub(super) fn release_key(&mut self, answer: Option<(WholeAnswer, Option<Arc<Kept>>)>) {
+        let Some(key) = self.key.as_mut().filter(|key| key.is_first()) else { return };
+        let inner = !self.outer.is_empty() && self.leg.call.may_be_applied();
+        let leg = self.outer.first_mut().unwrap_or(&mut self.leg);
+        let (whole, kept) = answer.map_or((None, None), |(whole, kept)| (Some(whole), kept));
+        let Some(end) = leg.call.release_key(&leg.service.settings(), whole, self.applied || inner) else { return };
+        let outcome = match (end, kept) {
+            (KeyEnd::Kept, Some(kept)) => {
+                let size = kept.size();
+                KeyOutcome::Answer(kept, size)
+            }
+            (KeyEnd::Kept | KeyEnd::NotKept, _) => KeyOutcome::NotKept,
+            (KeyEnd::Unknown, _) => KeyOutcome::Unknown,
+            (KeyEnd::Free, _) => KeyOutcome::Free,
+        };
+        let end = key.settle(self.now, outcome);
+        leg.call.tell_key(self.now, end);
+    }
+}
+
+/// The answer that passes.
+impl Exchange<'_> {
+    /// Begins to take the answer down whose head is about to go down, where somebody wants it.
+    pub(super) fn begin_taking(&mut self, number: u8) {
+        let Some(key) = self.key.as_ref().filter(|key| key.is_first()) else { return };
+        let Some(attempt) = self.attempts.get(number) else { return };
+        let length = attempt.framing.and_then(|framing| match framing.body {
+            BodyKind::Length(length) => Some(length),
+            _ => None,
+        });
+        let max = key.answer_max();
+        self.taking = attempt.copy_head().map(|head| Box::new(Taking::new(head, length, max)));
+    }
+
+    /// The answer that passed is complete.
+    pub(super) fn keep_answer(&mut self) {
+        let Some(taking) = self.taking.take() else { return };
+        let retry_after = taking.says_retry_after();
+        let kept = taking.finish(self.now, &self.parts.worker.budget);
+        let whole = WholeAnswer { status: self.status, retry_after, kept: kept.is_some() };
+        self.release_key(Some((whole, kept)));
+    }
+
+    /// What was taken down of an answer that is never complete.
+    pub(super) fn drop_taking(&mut self) {
+        if let Some(taking) = self.taking.take() {
+            taking.finish(self.now, &self.parts.worker.budget);
+        }
+    }
+}
+
+/// A kept answer that is given again.
+impl Exchange<'_> {
+    fn give(&mut self, again: Again) {
+        self.announce_close();
+        let limit = self.limit_told();
+        let Some(Giving { kept, .. }) = &self.giving else { return self.abort() };
+        let view = kept.view();
+        self.status = view.status();
+        let (_, machine, out) = self.parts.caller.answer(&self.parts.worker.buffers);
+        let date = self.parts.worker.date.borrow();
+        let context = ResponseContext {
+            rules: &self.plan.route.response_fields,
+            request_id: self.plan.asker.id.get(),
+            date: date.value(),
+            limit,
+            retries_used: false,
+            chunked: false,
+            again: Some(again),
+        };
+        let length = BodyLength::Exactly(kept.body.len() as u64);
+        let written = machine.start_response(view.status(), length, out).and_then(|()| {
+            write_response_fields(view, &context, out);
+            machine.end_head(out)
+        });
+        drop(date);
+        self.answer = Answer::Relaying;
+        if written.is_err() {
+            self.abort();
+        }
+    }
+
+    /// Writes as much of a kept answer as the caller's side has room for.
+    pub(super) fn give_piece(&mut self) -> Option<Piece> {
+        let giving = self.giving.as_mut()?;
+        let room = self.parts.caller.capacity();
+        let (_, machine, out) = self.parts.caller.answer(&self.parts.worker.buffers);
+        let rest = &giving.kept.body[giving.given..];
+        let piece = &rest[..rest.len().min(room)];
+        giving.given += piece.len();
+        self.sent += piece.len() as u64;
+        let mut written = machine.data(piece, out).map(|()| Piece::Passed);
+        if piece.len() == rest.len() {
+            written = written.and_then(|_| machine.finish([], out)).map(|()| Piece::Last);
+        }
+        Some(written.unwrap_or(Piece::Broken))
+    }
+}
+
+/// How much of a body is kept so that its key can stand for it.
+pub(super) fn kept_for_key(for_retries: usize) -> usize {
+    for_retries.max(BODY_MIN)
+}
