@@ -18,7 +18,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 #[test]
 fn a_drained_endpoint_gets_no_calls_until_it_is_restored_even_after_a_reload() {
     let (one, two) = (Origin::answering(ONE), Origin::answering(TWO));
-    let text = config(&[one.address, two.address], "balance = \"round_robin\"\n");
+    let text = config(&[one.address, two.address], "balance = \"round_robin\"\nslow_start = \"off\"\n");
     let world = World::new(&text);
     let order = |order| world.runtime.block_on(world.gateway.order_endpoint("shop", one.address, order)).unwrap();
     order(Order::Draining);
