@@ -46,8 +46,8 @@ pub(crate) enum Verb {
     Breaker(BreakerArgs),
     /// Let attempts of a service fail or be slow on purpose, for as long as a lease says
     Fault(FaultArgs),
-    #[command(hide = true, disable_help_flag = true)]
-    Top(Later),
+    /// Show a running node live in the terminal; without one, the last second in one frame
+    Top(TopArgs),
     #[command(hide = true, disable_help_flag = true)]
     Simulate(Later),
     #[command(hide = true, disable_help_flag = true)]
@@ -246,6 +246,16 @@ fn environment(name: &str) -> Option<String> {
 pub(crate) struct ExplainArgs {
     /// The x-request-id of the request
     pub(crate) request_id: String,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
+}
+
+/// `mainstay top`
+#[derive(Debug, Group)]
+pub(crate) struct TopArgs {
+    /// One frame of the last second, as without a terminal
+    #[arg(long)]
+    pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
 }

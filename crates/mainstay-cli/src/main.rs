@@ -12,6 +12,7 @@ mod load;
 mod node;
 mod outcome;
 mod print;
+mod top;
 mod wire;
 
 use std::process::ExitCode;
@@ -38,7 +39,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Instance(args) => instance::command(&args),
         Verb::Demo(args) => demo::command(&args),
         Verb::Load(args) => load::command(&args),
-        Verb::Top(_) => later("top"),
+        Verb::Top(args) => top::command(&args),
         Verb::Simulate(_) => later("simulate"),
         Verb::Drill(_) => later("drill"),
         Verb::Store(_) => later("store"),

@@ -9,6 +9,7 @@ mod tables;
 use serde_json::{Value, json};
 
 pub(crate) use client::Client;
+pub(crate) use tables::why;
 
 use crate::args::{AdminArgs, BreakerArgs, EndpointArgs, EndpointsArgs, ExplainArgs, FaultArgs, FaultWord};
 use crate::outcome::{Outcome, Trouble};

@@ -25,7 +25,7 @@ pub(super) fn services(found: &Value) -> Table {
 }
 
 /// What is not as it should be about a service, or is meant so.
-pub(super) fn why(service: &Value) -> String {
+pub(crate) fn why(service: &Value) -> String {
     let breaker = &service["breaker"];
     let is_quiet = breaker["state"] == "closed" && breaker["forced"] != true;
     let of_breaker = (!is_quiet).then(|| word(&breaker["why"]));

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use mainstay_core::{Duration, Ratio};
 use mainstay_policy::{DELAY_MAX, FaultKind, FaultOrder, LEASE_MAX};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Node;
 use super::handlers::{Answer, names, service, unknown, whole};
@@ -22,11 +22,21 @@ const EXAMPLE: &str =
 #[serde(deny_unknown_fields)]
 struct Written {
     kind: String,
+    #[serde(default, deserialize_with = "given")]
     delay: Option<String>,
-    status: Option<u16>,
+    /// A whole number, as JSON writes one: 503 or 503.0.
+    #[serde(default, deserialize_with = "given")]
+    status: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
     share: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     endpoint: Option<String>,
     lease: String,
+}
+
+/// What stands there is a value: null is none.
+fn given<'d, D: Deserializer<'d>, T: Deserialize<'d>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 /// `PUT`
@@ -34,6 +44,9 @@ pub(super) async fn order(State(node): State<Node>, Path(name): Path<String>, bo
     let written: Written = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_body(format!("the body cannot be read: {error}"), EXAMPLE))?;
     let endpoint = written.endpoint.clone();
+    if let Some(address) = endpoint.as_ref().filter(|address| address.parse::<SocketAddr>().is_err()) {
+        return Err(unknown(&node, &name, address).await);
+    }
     set(node, name, Some(written.read()?), endpoint).await
 }
 
@@ -80,8 +93,10 @@ impl Written {
                 Ok(FaultKind::Delay { millis: u32::try_from(millis).unwrap_or(u32::MAX) })
             }
             ("delay", None, None) => wrong("a delay needs its length, as in \"delay\":\"200ms\"".to_owned()),
-            ("abort", None, status) => match status.unwrap_or(503) {
-                status @ 500..=599 => Ok(FaultKind::Abort { status }),
+            ("abort", None, status) => match status.unwrap_or(503.0) {
+                status if (500.0..600.0).contains(&status) && status.fract() == 0.0 => {
+                    Ok(FaultKind::Abort { status: status as u16 })
+                }
                 other => wrong(format!("status: {other} is no failure of an instance; it is from 500 to 599")),
             },
             ("reset", None, None) => Ok(FaultKind::Reset),

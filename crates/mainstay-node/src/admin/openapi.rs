@@ -233,19 +233,29 @@ fn service_schema() -> Value {
 }
 
 fn fault_order_schema() -> Value {
-    json!({
-        "type": "object",
-        "required": ["kind", "lease"],
-        "additionalProperties": false,
-        "properties": {
-            "kind": words(&["delay", "abort", "reset"]),
-            "delay": text("With delay: how much later an attempt begins, as 200ms; up to 5 min."),
-            "status": { "type": "integer", "minimum": 500, "maximum": 599, "description": "With abort: what an attempt is answered. Default 503." },
-            "share": text("Of the attempts, as 10%. Default all."),
-            "endpoint": text("At this endpoint alone."),
-            "lease": text("When it ends by itself, as 30s; up to 1 h."),
-        },
-    })
+    let pattern =
+        |pattern: &str, description: &str| json!({ "type": "string", "pattern": pattern, "description": description });
+    let delay = pattern(
+        "^([1-9][0-9]{0,2}ms|([1-9][0-9]?|[12][0-9]{2}|300)s|[1-5]m)$",
+        "How much later an attempt begins; up to 5 min.",
+    );
+    let status = json!({ "type": "integer", "minimum": 500, "maximum": 599, "description": "What an attempt is answered. Default 503." });
+    let lease = "^([1-9][0-9]{0,2}(ms|s)|([1-9]|[1-5][0-9]|60)m|1h)$";
+    let kind = |kind: &str, required: &[&str], more: Value| {
+        let mut properties = json!({
+            "kind": { "const": kind },
+            "share": pattern("^([0-9]|[1-9][0-9]|100)%$", "Of the attempts. Default all."),
+            "endpoint": text("At this endpoint alone, as 127.0.0.1:9101."),
+            "lease": pattern(lease, "When it ends by itself; up to 1 h."),
+        });
+        merge(&mut properties, more);
+        json!({ "type": "object", "required": required, "additionalProperties": false, "properties": properties })
+    };
+    json!({ "oneOf": [
+        kind("delay", &["kind", "lease", "delay"], json!({ "delay": delay })),
+        kind("abort", &["kind", "lease"], json!({ "status": status })),
+        kind("reset", &["kind", "lease"], json!({})),
+    ] })
 }
 
 fn endpoint_schema() -> Value {
