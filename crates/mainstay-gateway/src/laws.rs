@@ -118,6 +118,7 @@ fn went_up(sent: RequestView<'_>, came: RequestView<'_>, peer: &Peer, trusted: b
     assert!(fields.connection_options().all(|option| option == b"te"));
     let hops = fields.get(Known::XForwardedFor).unwrap_or_default();
     assert!(if trusted { hops.ends_with(peer.text()) } else { hops == peer.text() });
+    assert!(trusted || fields.get(Known::XMainstayPriority).is_none(), "a stranger says nothing of what matters");
     assert!(Trace::of(fields, Seed::new(2), 8).continued, "the trace that goes on is valid");
     for field in fields.iter().filter(|field| field.name.contains(&b'_')) {
         let alias: Vec<u8> = field.name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
