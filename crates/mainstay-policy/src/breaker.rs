@@ -10,7 +10,10 @@
 //!   that comes back with [`CallOutcome::Nothing`] makes room for another probe. Breakers that waited for a permit which
 //!   a cancelled call had taken along refused for days (resilience4j#903, Polly#216).
 //! - **It must not slow recovery.** Half-open ends as soon as the probes that are still out cannot change the verdict, so
-//!   one that hangs does not keep everybody else outside; a passing check ends open at once.
+//!   one that hangs does not keep everybody else outside; a passing check ends open at once. And a window tells that it
+//!   was bad, not that it still is: after an outage of half a window the share of failures stays at a half while all
+//!   goes well again. So it opens only when the latest calls say the same as the window (as alerts want a short window
+//!   beside the long one: "The Site Reliability Workbook", chapter 5).
 //! - An operator's order stands above everything, and nothing is counted under it. When it is lifted the breaker begins
 //!   closed and empty.
 //!
@@ -29,6 +32,9 @@ const PROBES_OUT: Duration = Duration::from_millis(100);
 
 /// What a refused caller is told to wait under an order: nobody knows, and a person needs longer than this.
 const FORCED: Duration = Duration::from_secs(10);
+
+/// The latest calls, which must be as bad as the window is.
+const LATEST: u32 = 16;
 
 /// Events kept until somebody polls them; each method causes one at most.
 const EVENTS_MAX: usize = 8;
@@ -154,6 +160,7 @@ pub struct Breaker {
     outcomes: Window,
     /// Quick and slow calls.
     speeds: Window,
+    latest: Latest,
     /// How long it was last open.
     length: Duration,
     events: VecDeque<BreakerEvent>,
@@ -172,6 +179,27 @@ struct Trial {
     counted: BreakerFigures,
 }
 
+/// The latest calls, a bit each.
+#[derive(Debug, Clone, Copy, Default)]
+struct Latest {
+    failed: u16,
+    slow: u16,
+    calls: u32,
+}
+
+impl Latest {
+    fn add(&mut self, counted: BreakerFigures) {
+        self.failed = self.failed << 1 | u16::from(counted.failed > 0);
+        self.slow = self.slow << 1 | u16::from(counted.slow > 0);
+        self.calls = (self.calls + 1).min(LATEST);
+    }
+
+    fn figures(self) -> BreakerFigures {
+        let (failed, slow) = (self.failed.count_ones(), self.slow.count_ones());
+        BreakerFigures { calls: self.calls.into(), failed: failed.into(), slow: slow.into() }
+    }
+}
+
 impl Breaker {
     /// A closed breaker that has counted nothing; without settings it stays closed unless an operator orders otherwise.
     #[must_use]
@@ -184,6 +212,7 @@ impl Breaker {
             generation: 0,
             outcomes: window.clone(),
             speeds: window,
+            latest: Latest::default(),
             length: Duration::ZERO,
             events: VecDeque::with_capacity(EVENTS_MAX),
         }
@@ -267,8 +296,9 @@ impl Breaker {
             self.speeds.add(now, counted.calls - counted.slow, counted.slow);
             slow = self.speeds.totals(now).1;
         }
+        self.latest.add(counted);
         let figures = BreakerFigures { calls: good + failed, failed, slow };
-        if figures.calls < u64::from(settings.minimum_calls) {
+        if figures.calls < u64::from(settings.minimum_calls) || tripped(settings, self.latest.figures()).is_none() {
             return;
         }
         if let Some(why) = tripped(settings, figures) {
@@ -374,6 +404,7 @@ impl Breaker {
     fn forget(&mut self) {
         self.outcomes.reset();
         self.speeds.reset();
+        self.latest = Latest::default();
     }
 
     fn probes_wanted(&self) -> u64 {

@@ -107,6 +107,26 @@ fn it_stays_closed_under_the_rate() {
 }
 
 #[test]
+fn it_does_not_open_after_an_outage_that_is_over() {
+    let mut story = Story::new(&BreakerSettings { failure_rate: Some(Ratio::percent(60)), ..Story::settings() });
+    for outcome in [CallOutcome::Good, CallOutcome::Failed] {
+        for _ in 0..50 {
+            story.calls(10, outcome);
+            story.wait(100);
+        }
+    }
+    // The good calls from before the outage leave the window as fast as new ones come.
+    story.calls(16, CallOutcome::Good);
+    story.wait(2_000);
+    story.calls(3, CallOutcome::Good);
+    story.calls(1, CallOutcome::Failed);
+    assert_eq!(story.breaker.outcomes.totals(story.now), (219, 501), "seven in ten of the window failed");
+    assert_eq!(story.state(), BreakerState::Closed, "and yet all is well");
+    story.calls(9, CallOutcome::Failed);
+    assert!(matches!(story.state(), BreakerState::Open { .. }), "a second outage is believed");
+}
+
+#[test]
 fn failures_of_long_ago_do_not_count() {
     let mut story = Story::usual();
     story.calls(9, CallOutcome::Failed);
