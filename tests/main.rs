@@ -15,6 +15,7 @@ mod drills;
 mod edge;
 mod faults;
 mod hedging;
+mod limits;
 mod overload;
 mod peers;
 mod steering;

@@ -179,6 +179,21 @@ fn counts_the_same(old: &RateLimit, new: &RateLimit) -> bool {
 }
 
 impl NodeLimit {
+    /// At how much of its rate it stands; people are told when it falls and when it is whole again.
+    fn percent(&self, now: Instant) -> u8 {
+        let (percent, event) = {
+            let mut throttle = self.counts.throttle();
+            (throttle.percent(now), throttle.poll_event())
+        };
+        let limit = self.limit.name.as_str();
+        match event {
+            Some(true) => tracing::warn!(limit, percent, "a rate limit is lowered: calls that it let through fail"),
+            Some(false) => tracing::info!(limit, "a rate limit has its whole rate again"),
+            None => {}
+        }
+        percent
+    }
+
     fn ask(&self, now: Instant, asking: &Asking<'_>) -> (LimitVerdict, Option<Place>) {
         let tier = self.limit.tiers.as_ref().and_then(|tiers| tier_of(tiers, asking));
         let key = self.counts.key(&self.limit.key, asking, tier.map(|(_, name)| name));
@@ -187,7 +202,7 @@ impl NodeLimit {
             key,
             tier: tier.map_or(0, |(at, _)| at + 1),
             patience: Duration::from_nanos(patience),
-            percent: if self.limit.policy.adaptive { self.counts.throttle().percent(now) } else { 100 },
+            percent: if self.limit.policy.adaptive { self.percent(now) } else { 100 },
         };
         // The table in a shard goes by the high bits, so the shard goes by the low ones.
         let shard = key as usize % self.counts.shards.len();

@@ -33,13 +33,15 @@ pub struct Throttle {
     calls: u64,
     bad: u64,
     judged: Instant,
+    /// Whether somebody was told that the limit is lowered.
+    told: bool,
 }
 
 impl Throttle {
     /// One that stands at the whole rate.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { percent: 100, calls: 0, bad: 0, judged: now }
+        Self { percent: 100, calls: 0, bad: 0, judged: now, told: false }
     }
 
     /// At how much of its rate the limit stands now, from [`PERCENT_MIN`] to 100.
@@ -53,6 +55,14 @@ impl Throttle {
             self.judged += PERIOD.saturating_mul(periods);
         }
         self.percent
+    }
+
+    /// Whether the limit is lowered, when that is news: once when it falls, and once when it is whole again.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<bool> {
+        let lowered = self.percent < 100;
+        let is_news = lowered != std::mem::replace(&mut self.told, lowered);
+        is_news.then_some(lowered)
     }
 
     /// A call that the limit let through came to its end.
@@ -118,6 +128,18 @@ mod tests {
         assert_eq!(throttle.percent(at(1_000)), 50);
         assert_eq!(throttle.percent(at(4_999)), 65);
         assert_eq!(throttle.percent(at(1_000_000_000)), 100);
+    }
+
+    #[test]
+    fn that_it_is_lowered_is_told_once_and_that_it_is_whole_again_once() {
+        let mut throttle = Throttle::new(at(0));
+        let told: Vec<_> = (0..60)
+            .filter_map(|second| {
+                (0..20).for_each(|_| throttle.record(at(second * 1_000), second >= 3));
+                throttle.poll_event()
+            })
+            .collect();
+        assert_eq!(told, [true, false]);
     }
 
     #[test]
