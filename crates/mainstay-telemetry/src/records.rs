@@ -101,8 +101,11 @@ impl RecordRing {
     #[must_use]
     pub fn new(bytes: usize, keep: Duration) -> Self {
         let unit = size_of::<Head>() + size_of::<u32>() + ENTRIES_USUAL * size_of::<Entry>();
-        let heads_max = (bytes / unit).max(1);
-        let entries_max = (heads_max * ENTRIES_USUAL).max(ENTRIES_MAX);
+        let usual = bytes / unit;
+        let entries_max = (usual * ENTRIES_USUAL).max(ENTRIES_MAX);
+        // The longest record always fits, and where that takes more than its share fewer heads do.
+        let rest = bytes.saturating_sub(entries_max * size_of::<Entry>());
+        let heads_max = usual.min(rest / (size_of::<Head>() + size_of::<u32>())).max(1);
         Self {
             keep,
             heads: Vec::with_capacity(heads_max),
