@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use mainstay_core::{Bytes, Duration, Limit};
+use mainstay_core::{Bytes, Duration, Limit, Ratio};
 use mainstay_policy::{EndpointSpec, Priority, RateLimitSettings, RetrySettings, ServiceSettings};
 
 pub use matching::{BodyMatch, Cidr, HostMatch, PathMatch, Pattern, ValueMatch};
@@ -211,6 +211,8 @@ pub struct Route {
     pub response_headers: HeaderOps,
     /// Whose retries count.
     pub retry: RouteRetry,
+    /// Where a copy of a share of the calls goes. Default nowhere.
+    pub mirror: Option<Mirror>,
     /// Where it begins in the file.
     pub line: Option<u32>,
 }
@@ -224,6 +226,15 @@ pub enum Target {
     Split(Vec<(ServiceId, u32)>),
     /// To another URI, by an answer of our own.
     Redirect(Redirect),
+}
+
+/// A copy of a share of a route's calls, whose answers are thrown away.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mirror {
+    /// The service that gets it.
+    pub service: ServiceId,
+    /// Of the calls.
+    pub share: Ratio,
 }
 
 /// Whose retry settings a route uses.

@@ -74,7 +74,10 @@ fn idle_listeners(config: &Config, tree: &Tree, sink: &Sink<'_>) {
 }
 
 fn unreached_services(config: &Config, tree: &Tree, sink: &Sink<'_>) {
-    let reached = leads_to(config, config.routes.iter().flat_map(|route| targets(&route.target)).collect());
+    let reached = leads_to(
+        config,
+        config.routes.iter().flat_map(|route| targets(&route.target).into_iter().chain(mirrored(route))).collect(),
+    );
     for (service, _) in config.services.iter().zip(reached).filter(|(_, reached)| !reached) {
         let at = tree.get("service").and_then(|services| services.node.get(&service.name)).map(|entry| &entry.key_at);
         let fault = Fault::new(format!("nothing leads to service {:?}", service.name))
@@ -100,6 +103,10 @@ fn targets(target: &Target) -> Vec<ServiceId> {
         Target::Split(parts) => parts.iter().map(|(service, _)| *service).collect(),
         Target::Redirect(_) => Vec::new(),
     }
+}
+
+fn mirrored(route: &Route) -> Option<ServiceId> {
+    route.mirror.map(|mirror| mirror.service)
 }
 
 /// Where an entry of a list of tables begins.

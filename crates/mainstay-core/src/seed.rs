@@ -31,6 +31,8 @@ pub enum Purpose {
     Id = 8,
     /// When a refused call is to come again.
     RetryAfter = 9,
+    /// Whether a copy of a call goes to another service.
+    Mirror = 10,
     /// Whether a drill's fault hits an attempt.
     Fault = 16,
 }

@@ -16,6 +16,7 @@ mod arriving;
 mod asking;
 mod attempts;
 mod keeping;
+mod mirroring;
 mod own;
 mod relay;
 mod settle;
@@ -56,7 +57,7 @@ const FLUSH_MAX: Duration = Duration::from_secs(10);
 
 /// What an exchange uses of its connection and its worker.
 pub(crate) struct Parts<'a> {
-    pub(crate) worker: &'a Worker,
+    pub(crate) worker: &'a Rc<Worker>,
     pub(crate) local: &'a Local,
     pub(crate) caller: &'a mut CallerSide,
     pub(crate) timer: &'a mut Timer,

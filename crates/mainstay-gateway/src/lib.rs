@@ -24,6 +24,7 @@ pub mod laws;
 mod limits;
 mod listener;
 mod message;
+mod mirror;
 mod plan;
 mod route;
 mod serve;

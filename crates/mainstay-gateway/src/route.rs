@@ -20,7 +20,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mainstay_config::{
-    Config, HashOn, HostHeader, HostMatch, ListenerId, PathMatch, RateLimitId, Route, RouteRetry, ServiceId, Target,
+    Config, HashOn, HostHeader, HostMatch, ListenerId, Mirror, PathMatch, RateLimitId, Route, RouteRetry, ServiceId,
+    Target,
 };
 use mainstay_core::{Duration, below};
 use mainstay_http1::{Known, RequestView};
@@ -68,6 +69,8 @@ pub(crate) struct CompiledRoute {
     pub(crate) request_fields: FieldRules,
     /// How the fields change on the way down.
     pub(crate) response_fields: FieldRules,
+    /// Where a copy of a share of the calls goes.
+    pub(crate) mirror: Option<Mirror>,
     conditions: Conditions,
 }
 
@@ -163,6 +166,7 @@ impl CompiledRoute {
             path_change: PathChange::new(route),
             request_fields: FieldRules::new(&route.request_headers),
             response_fields: FieldRules::new(&route.response_headers),
+            mirror: route.mirror,
             conditions: Conditions::new(route),
         }
     }

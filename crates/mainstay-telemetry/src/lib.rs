@@ -24,6 +24,6 @@ pub use exposition::{CONTENT_TYPE, EndpointFigures, Figures, NodeFigures, Proces
 pub use hedges::{HedgeResult, hedge_results};
 pub use logs::{LogFormat, LogLevel, LogStartError, start_logs};
 pub use method::Method;
-pub use metrics::{AttemptResult, Histogram, KeyResult, Priority, Recorder, ShedReason, Snapshot};
+pub use metrics::{AttemptResult, Histogram, KeyResult, MirrorResult, Priority, Recorder, ShedReason, Snapshot};
 pub use names::{EndpointKey, LimitKey, ListenerKey, Names, OTHER, RouteKey, ServiceKey};
 pub use records::{FoundRecord, RecordRing, RequestFacts};

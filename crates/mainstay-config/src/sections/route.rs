@@ -1,6 +1,6 @@
 //! `[[route]]`: which calls go where.
 
-use mainstay_core::Duration;
+use mainstay_core::{Duration, Ratio};
 use mainstay_policy::Priority;
 
 use super::attempts;
@@ -8,7 +8,7 @@ use super::matching::{Method, conditions, cookie_name, header_name, query_name};
 use super::names::Names;
 use super::rewrite::{StripPrefix, header_ops, redirect, rewrite};
 use crate::item::Item;
-use crate::model::{HostMatch, ListenerId, PathMatch, Redirect, Route, RouteRetry, ServiceId, Target};
+use crate::model::{HostMatch, ListenerId, Mirror, PathMatch, Redirect, Route, RouteRetry, ServiceId, Target};
 use crate::section::Section;
 use crate::value::{Fault, Positive, Weight};
 
@@ -22,7 +22,7 @@ pub(super) fn route(s: &mut Section<'_>, names: &Names) -> Option<Route> {
     let cookies = conditions(s, "cookie", cookie_name);
     let service = s.item("service", "none").map(|item| names.service(&item));
     let split = split(s, names);
-    s.later("mirror", "off");
+    let mirror = s.item_or_off("mirror").and_then(|item| mirror(&item, names));
     let timeout: Positive<Duration> = s.get("timeout", "15s");
     let stream_idle: Positive<Duration> = s.get("stream_idle", "5m");
     let priorities = Priority::ALL.map(|priority| (priority.as_str(), priority));
@@ -57,6 +57,7 @@ pub(super) fn route(s: &mut Section<'_>, names: &Names) -> Option<Route> {
         request_headers,
         response_headers,
         retry,
+        mirror,
         line: s.line(),
     })
 }
@@ -93,6 +94,21 @@ fn share(item: &Item<'_>, names: &Names) -> Option<(ServiceId, u32)> {
         };
         let weight: Option<Weight> = s.need("weight", "1");
         Some((service?, weight?.0))
+    })
+}
+
+fn mirror(item: &Item<'_>, names: &Names) -> Option<Mirror> {
+    if !item.is_table() {
+        item.fault(Fault::wanted("a table, as in { service = \"shadow\", share = \"1%\" }", item.node));
+        return None;
+    }
+    item.table(|s| {
+        let service = match s.item("service", "") {
+            Some(item) => names.service(&item),
+            None => s.need::<String>("service", "\"shadow\"").and(None),
+        };
+        let share: Option<Ratio> = s.need("share", "\"1%\"");
+        Some(Mirror { service: service?, share: share? })
     })
 }
 

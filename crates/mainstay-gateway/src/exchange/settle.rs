@@ -78,6 +78,7 @@ impl Exchange<'_> {
             };
             self.write_story(&story);
         }
+        self.mirror();
         self.parts.body.release(&worker.buffers, &worker.budget);
         self.tell_limits();
         self.count_and_record(&self.leg);

@@ -19,6 +19,7 @@ use mainstay_http1::{FieldRef, FieldsView, Known, RequestView, Version, field, f
 use super::caller::{Peer, is_grpc};
 use super::fields::{ALIAS_MAX, FieldRules, KnownSet, end_to_end, hyphenated};
 use super::trace::Trace;
+use crate::mirror::MARK;
 
 /// What `Host` tells the instance: a slice of one of the arguments.
 ///
@@ -104,6 +105,8 @@ fn gives_way(line: &FieldRef<'_>, context: &RequestContext<'_>, grpc: bool) -> b
         Known::GrpcTimeout => grpc,
         Known::Tracestate => !context.trace.continued,
         Known::XMainstayPriority => !context.peer.trusted,
+        // Only we say that nobody waits for an answer.
+        Known::Other => !context.peer.trusted && line.name.eq_ignore_ascii_case(MARK),
         known => OURS.has(known),
     };
     ours || context.rules.replaces(line)

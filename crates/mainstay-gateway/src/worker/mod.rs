@@ -31,6 +31,7 @@ use crate::buffers::{Budget, Buffers};
 use crate::clock::{Clock, unix_time};
 use crate::forward::HttpDate;
 use crate::listener::Accepted;
+use crate::mirror::MIRRORS_MAX;
 use crate::snapshot::{Common, Snapshot};
 
 /// Records of decisions that lie ready for the next calls.
@@ -60,6 +61,8 @@ pub(crate) struct Worker {
     calls: Cell<u64>,
     spare: RefCell<Vec<Record>>,
     draining: Cell<bool>,
+    /// Copies of calls under way.
+    mirrors: Cell<u32>,
     /// It tells what every worker learns alike.
     is_first: bool,
     /// How to wake each connection's task, by its place.
@@ -129,6 +132,7 @@ impl Worker {
             calls: Cell::new((index as u64) << 48),
             spare: RefCell::default(),
             draining: Cell::new(false),
+            mirrors: Cell::new(0),
             connections: RefCell::default(),
             vacant: RefCell::default(),
         };
@@ -307,6 +311,18 @@ impl Worker {
         if spare.len() < SPARE_RECORDS {
             spare.push(record);
         }
+    }
+
+    /// Takes a place for a copy of a call, if one is free.
+    pub(crate) fn begin_mirror(&self) -> bool {
+        let is_free = self.mirrors.get() < MIRRORS_MAX;
+        self.mirrors.set(self.mirrors.get() + u32::from(is_free));
+        is_free
+    }
+
+    /// Gives the place back.
+    pub(crate) fn end_mirror(&self) {
+        self.mirrors.set(self.mirrors.get().saturating_sub(1));
     }
 
     /// A connection's task says how it can be woken, and learns its place.

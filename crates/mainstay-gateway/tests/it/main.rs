@@ -9,6 +9,7 @@ mod hedging;
 mod hostile;
 mod keys;
 mod log;
+mod mirroring;
 mod rate_limits;
 mod steering;
 mod world;

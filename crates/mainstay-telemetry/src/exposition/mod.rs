@@ -17,8 +17,8 @@ use text::{Kind, Labels, Text};
 
 use crate::hedges::HEDGES;
 use crate::metrics::{
-    CAUSES, FAILURES, FALLBACKS, Histogram, KEYS, NO_RETRY, OTHER_OUTCOME, PRIORITIES, REFUSALS, RESULTS, SHED,
-    ServiceCounters,
+    CAUSES, FAILURES, FALLBACKS, Histogram, KEYS, MIRRORED, NO_RETRY, OTHER_OUTCOME, PRIORITIES, REFUSALS, RESULTS,
+    SHED, ServiceCounters,
 };
 use crate::{EndpointKey, LimitKey, ListenerKey, Names, OTHER, RouteKey, ServiceKey, Snapshot};
 
@@ -48,6 +48,7 @@ pub fn render(names: &Names, snapshot: &Snapshot, figures: &Figures) -> String {
     fallbacks(&mut text, names, snapshot);
     faults(&mut text, names, snapshot);
     keys(&mut text, names, snapshot, figures);
+    mirrored(&mut text, names, snapshot);
     load(&mut text, figures);
     connections(&mut text, names, snapshot, figures);
     records(&mut text, snapshot);
@@ -306,6 +307,16 @@ fn keys(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot, figures: &Figur
     for (service, keys) in kept() {
         for (what, count) in [("answer", keys.dropped), ("key", keys.forgotten)] {
             text.sample(MADE_ROOM, &[("service", service), ("what", what)], count);
+        }
+    }
+}
+
+fn mirrored(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
+    const NAME: &str = "mainstay_mirrored_total";
+    text.family(NAME, Kind::Counter, "Copies of calls for another service, by what became of them.");
+    for (service, row) in each_service(names, snapshot) {
+        for (result, count) in counted(&MIRRORED, &row.mirrored) {
+            text.sample(NAME, &[("service", &service), ("result", result)], count);
         }
     }
 }

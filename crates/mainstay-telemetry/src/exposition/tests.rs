@@ -3,7 +3,7 @@ use mainstay_core::Failure;
 use mainstay_policy::{Cause, FallbackKind, FaultKind, KeyFigures, NoRetry, Refusal};
 
 use super::*;
-use crate::{AttemptResult, HedgeResult, KeyResult, Method, Priority, RecordRing, Recorder};
+use crate::{AttemptResult, HedgeResult, KeyResult, Method, MirrorResult, Priority, RecordRing, Recorder};
 
 /// Two endpoints, one of which refuses; a queue that was full; one route.
 fn example() -> (Names, Snapshot, Figures) {
@@ -18,6 +18,7 @@ fn example() -> (Names, Snapshot, Figures) {
     recorder.retry(shop, Failure::Refused);
     recorder.no_retry(shop, NoRetry::Budget);
     recorder.hedge(shop, HedgeResult::Won);
+    recorder.mirrored(shop, MirrorResult::Answered);
     recorder.no_hedge(shop, NoRetry::NoPermit);
     recorder.ejection(one, Cause::Check(Failure::Refused.into()));
     recorder.refused(shop, Priority::Normal, Refusal::QueueFull);
@@ -107,6 +108,7 @@ fn what_happened_reads_so() {
         mainstay_idempotency_bytes{service="shop"} 10240
         mainstay_idempotency_evicted_total{service="shop",what="answer"} 2
         mainstay_idempotency_evicted_total{service="shop",what="key"} 1
+        mainstay_mirrored_total{service="shop",result="answered"} 1
         mainstay_inflight{service="shop",endpoint="127.0.0.1:9101"} 0
         mainstay_inflight{service="shop",endpoint="[::1]:9102"} 2
         mainstay_queued{service="shop"} 3

@@ -14,8 +14,8 @@ use mainstay_policy::{Cause, FallbackKind, FaultKind, NoRetry, Refusal};
 
 pub use histogram::Histogram;
 pub(crate) use series::{OTHER_OUTCOME, Series};
-pub use words::{AttemptResult, KeyResult, ShedReason};
-pub(crate) use words::{CAUSES, FAILURES, FALLBACKS, KEYS, NO_RETRY, PRIORITIES, REFUSALS, RESULTS, SHED};
+pub use words::{AttemptResult, KeyResult, MirrorResult, ShedReason};
+pub(crate) use words::{CAUSES, FAILURES, FALLBACKS, KEYS, MIRRORED, NO_RETRY, PRIORITIES, REFUSALS, RESULTS, SHED};
 use words::{cause_index, failure_index, fallback_index, no_retry_index, refusal_index};
 
 use crate::hedges::{HEDGES, HedgeResult};
@@ -59,6 +59,7 @@ pub(crate) struct ServiceCounters {
     pub(crate) fallbacks: [u64; FALLBACKS.len()],
     pub(crate) faults: [u64; FaultKind::WORDS.len()],
     pub(crate) keys: [u64; KEYS.len()],
+    pub(crate) mirrored: [u64; MIRRORED.len()],
 }
 
 /// The place `index` of a table that grows when a key is seen for the first time.
@@ -135,6 +136,11 @@ impl Recorder {
     /// A call carried an `Idempotency-Key` and was not refused for it.
     pub fn key(&mut self, service: ServiceKey, result: KeyResult) {
         self.service(service).keys[result as usize] += 1;
+    }
+
+    /// A copy of a call was to go to `service`, and this became of it.
+    pub fn mirrored(&mut self, service: ServiceKey, result: MirrorResult) {
+        self.service(service).mirrored[result as usize] += 1;
     }
 
     /// A rate limit refused a call.
@@ -216,6 +222,7 @@ impl ServiceCounters {
         add(&mut self.fallbacks, &other.fallbacks);
         add(&mut self.faults, &other.faults);
         add(&mut self.keys, &other.keys);
+        add(&mut self.mirrored, &other.mirrored);
     }
 }
 

@@ -229,6 +229,24 @@ pub enum KeyResult {
 /// Results of keys, by index.
 pub(crate) const KEYS: [&str; 2] = ["first", "replayed"];
 
+/// What became of a copy of a call that was to go to another service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MirrorResult {
+    /// An instance answered it, and not with a failure.
+    Answered,
+    /// It failed.
+    Failed,
+    /// The breaker, the bulkhead or the pool of that service had no place for it, or no endpoint was usable.
+    Refused,
+    /// As many copies were under way as may.
+    Dropped,
+    /// The request's body was not kept whole.
+    NotKept,
+}
+
+/// Results of copies by index.
+pub(crate) const MIRRORED: [&str; 5] = ["answered", "failed", "refused", "dropped", "not_kept"];
+
 /// Fallbacks by index.
 pub(crate) const FALLBACKS: [&str; 2] = ["service", "respond"];
 
