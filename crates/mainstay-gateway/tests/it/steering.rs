@@ -170,7 +170,7 @@ fn an_instance_whose_checks_fail_gets_no_calls_and_one_whose_checks_pass_again_d
         }
     });
     let two = Origin::answering(TWO);
-    let checks = "balance = \"round_robin\"\n[service.shop.health]\nhttp = \"/health\"\ninterval = \"50ms\"\n";
+    let checks = "balance = \"round_robin\"\nslow_start = \"off\"\n[service.shop.health]\nhttp = \"/health\"\ninterval = \"50ms\"\n";
     let world = World::new(&config(&[one.address, two.address], checks));
     let wait_for = |state| {
         let begun = std::time::Instant::now();
