@@ -231,7 +231,7 @@ impl Fleet {
     pub fn finish(&mut self, now: Instant, choice: Choice, clean: bool) {
         let slot = choice.endpoint.slot;
         let Some(endpoint) = self.endpoints.get_mut(choice.endpoint) else { return };
-        endpoint.learned.finish(clean);
+        endpoint.learned.finish(now, clean);
         self.in_flight = self.in_flight.saturating_sub(1);
         let suspicion = self.change(now, slot, None, |availability, settings| {
             if choice.probe {

@@ -181,7 +181,9 @@ impl Fleet {
             })
         };
         let rule = settings.balance;
-        let cost = |place| at(place).map_or(0.0, |e| e.learned.cost(now, rule, candidates.lightness(place), &scale));
+        let cost_at = if ask.idempotent { Learned::cost } else { Learned::cost_of_risk };
+        let cost =
+            |place| at(place).map_or(0.0, |e| cost_at(&e.learned, now, rule, candidates.lightness(place), &scale));
         let slot = candidates.slot(balancer.pick(candidates, &luck, &excluded, is_open, cost)?);
         if self.limping.is_empty() {
             return Some(slot);

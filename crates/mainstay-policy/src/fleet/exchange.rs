@@ -47,6 +47,7 @@ pub(super) struct Pending {
     pub(super) in_flight: i64,
     attempts: u64,
     failed: u64,
+    pub(super) lost: Option<Instant>,
     latencies: Latencies,
     /// Answers that told of its pace, and the slow ones among them.
     paced: u64,
@@ -150,6 +151,7 @@ impl Fleet {
         learned.load.change_elsewhere(what.in_flight);
         self.in_flight = self.in_flight.saturating_sub(before).saturating_add(learned.load.total());
         learned.availability.learn(now, what.attempts, what.failed);
+        learned.lost = learned.lost.max(what.lost);
         if let Some(mean) = what.latencies.sum.as_nanos().checked_div(what.latencies.count) {
             // As if the answers had come here: the worst is believed at once if it is worse than expected.
             let is_peak = what.latencies.worst.as_nanos() as f64 > learned.latency.predicted(now, &scale);

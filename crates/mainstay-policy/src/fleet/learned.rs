@@ -1,6 +1,6 @@
 //! What a fleet keeps about each endpoint, and the sums over all of them.
 
-use mainstay_core::{Duration, Failure, Instant};
+use mainstay_core::{Certainty, Duration, Failure, Instant};
 
 use super::exchange::Pending;
 use super::warming;
@@ -10,6 +10,12 @@ use crate::endpoints::Endpoint;
 use crate::latency::{Latency, Load, Scale, nanos};
 use crate::pace::{Pace, Verdict};
 use crate::{Balance, CheckResult, EndpointState, OutlierSettings};
+
+/// For so long after a failure an endpoint is one where calls may be lost.
+const RISKY_FOR: Duration = Duration::from_secs(10);
+
+/// What a call that cannot be repeated pays there, as many times as another: as many medians as a failure costs.
+const RISK: f64 = 10.0;
 
 /// What is learned of one endpoint.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub(super) struct Learned {
     pub(super) failures: u64,
     pub(super) ejections: u64,
     pub(super) last_check: Option<(Instant, CheckResult)>,
+    /// When an attempt last failed that had, or may have, reached it. An ejection's end does not take it back.
+    pub(super) lost: Option<Instant>,
     /// It stands in [`super::Fleet::probes`].
     pub(super) is_queued: bool,
     pub(super) news: Pending,
@@ -52,6 +60,7 @@ impl Learned {
             failures: 0,
             ejections: 0,
             last_check: None,
+            lost: None,
             is_queued: false,
             news: Pending::default(),
         }
@@ -65,6 +74,19 @@ impl Learned {
             Balance::Adaptive => self.length(now, scale) * (load + 1.0),
             _ => load,
         }
+    }
+
+    /// As [`Self::cost`], for a call that cannot be repeated if it is lost: where one was lost lately it pays more under
+    /// the rule that prices failures. A failure's own price fades within seconds, and a probe that went well takes it
+    /// back; the call that can be repeated finds out for the others.
+    pub(super) fn cost_of_risk(&self, now: Instant, rule: Balance, lightness: f64, scale: &Scale) -> f64 {
+        let is_risky = rule == Balance::Adaptive && self.lost.is_some_and(|lost| now.since(lost) < RISKY_FOR);
+        self.cost(now, rule, lightness, scale) * if is_risky { RISK } else { 1.0 }
+    }
+
+    fn lose(&mut self, now: Instant) {
+        self.lost = Some(now);
+        self.news.lost = Some(now);
     }
 
     /// What the adaptive rule expects an attempt to take, in nanoseconds.
@@ -82,7 +104,10 @@ impl Learned {
                 self.latency.observe(now, latency, scale);
                 self.news.good(latency);
             }
-            Report::Failed { failure, latency, .. } => {
+            Report::Failed { failure, latency, certainty } => {
+                if certainty != Certainty::NotSent {
+                    self.lose(now);
+                }
                 self.load.reported(now, !matches!(failure, Failure::Timeout | Failure::ConnectTimeout));
                 self.failures += 1;
                 self.news.failed();
@@ -116,13 +141,14 @@ impl Learned {
         self.pace.observe(now, length, slow_from)
     }
 
-    pub(super) fn finish(&mut self, clean: bool) {
+    pub(super) fn finish(&mut self, now: Instant, clean: bool) {
         self.load.finish();
         self.news.in_flight -= 1;
         if !clean {
             self.successes = self.successes.saturating_sub(1);
             self.failures += 1;
             self.news.broke_off();
+            self.lose(now);
         }
     }
 }

@@ -44,6 +44,28 @@ fn an_instance_that_fails_at_once_attracts_nothing() {
 }
 
 #[test]
+fn a_call_that_cannot_be_repeated_goes_where_none_was_lost_lately() {
+    let mut world = World::new(4, &ServiceSettings { slow_start: None, ..ServiceSettings::default() });
+    a_second(&mut world, 1_000, None);
+    world.at(0, BAD);
+    let mut posts = 0;
+    // Long enough for an ejection, its end and a probe that goes well.
+    for n in 0..9_000 {
+        world.wait(Duration::from_millis(1));
+        let choice = if n % 20 == 0 { world.post() } else { world.get() };
+        posts += u32::from(n % 20 == 0 && choice.endpoint.slot == 0);
+        world.end(choice, if choice.endpoint.slot == 0 && n % 2 == 0 { BAD } else { GOOD });
+    }
+    assert_eq!(posts, 0, "of 450");
+    assert!(world.fleet.view(world.now)[0].successes > 3, "others were let back in between");
+    world.wait(Duration::from_secs(60));
+    a_second(&mut world, 1_000, None);
+    let running: Vec<_> = (0..100).map(|_| world.post()).collect();
+    let there = running.iter().filter(|choice| choice.endpoint.slot == 0).count();
+    assert!((15..35).contains(&there), "what is long ago counts no more: {there} of 100");
+}
+
+#[test]
 fn a_hung_instance_is_left_alone_within_a_few_calls() {
     let mut world = world(4);
     a_second(&mut world, 1_000, None);
