@@ -299,14 +299,31 @@ impl Availability {
         if outlier.consecutive_failures.is_some_and(|allowed| in_a_row >= allowed) {
             return Some(Suspicion { cause: Cause::ConsecutiveFailures(failure), not_sent: !self.outcomes.reached });
         }
-        let (calls, failed) = self.outcomes.window.totals(now);
-        let failed = failed.min(calls);
+        let (failed, calls) = self.failed_of(now);
         let enough = calls >= u64::from(outlier.minimum_calls);
         if enough && outlier.failure_rate.is_some_and(|rate| failed > 0 && rate.is_reached_by(failed, calls)) {
-            let reached = self.outcomes.last_reached.is_some_and(|at| now.since(at) <= outlier.window);
-            return Some(Suspicion { cause: Cause::FailureRate { failed, calls }, not_sent: !reached });
+            let not_sent = !self.has_reached(now, outlier);
+            return Some(Suspicion { cause: Cause::FailureRate { failed, calls }, not_sent });
         }
         None
+    }
+
+    /// Failures and attempts in the window.
+    pub(crate) fn failed_of(&self, now: Instant) -> (u64, u64) {
+        let (calls, failed) = self.outcomes.window.totals(now);
+        (failed.min(calls), calls)
+    }
+
+    /// The suspicion that it does worse than the others, of whom this share of successes is asked.
+    pub(crate) fn stands_out(&self, now: Instant, least: f64, outlier: &OutlierSettings) -> Suspicion {
+        let (failed, calls) = self.failed_of(now);
+        let cause = Cause::SuccessRate { failed, calls, least: (least * 10_000.0) as u32 };
+        Suspicion { cause, not_sent: !self.has_reached(now, outlier) }
+    }
+
+    /// Whether a failure in the window reached the endpoint.
+    fn has_reached(&self, now: Instant, outlier: &OutlierSettings) -> bool {
+        self.outcomes.last_reached.is_some_and(|at| now.since(at) <= outlier.window)
     }
 
     pub(crate) fn eject(&mut self, now: Instant, suspicion: Suspicion, outlier: &OutlierSettings) {

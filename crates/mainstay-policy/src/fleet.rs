@@ -22,6 +22,7 @@
 //! left changes nothing.
 
 mod choosing;
+mod comparing;
 mod exchange;
 mod learned;
 mod limping;
@@ -69,6 +70,8 @@ pub struct Fleet {
     is_stale: bool,
     /// When time next changes a state.
     next_transition: Instant,
+    /// When success rates are compared next.
+    next_comparison: Instant,
     /// Slots that wait for a probe. An entry may be out of date.
     probes: VecDeque<u32>,
     /// Slots of candidates that do not keep pace and are left alone for that.
@@ -100,6 +103,7 @@ impl Fleet {
             census: Census::default(),
             is_stale: false,
             next_transition: Instant::FAR_FUTURE,
+            next_comparison: Instant::ORIGIN,
             probes: VecDeque::new(),
             limping: Vec::new(),
             warming: Vec::new(),

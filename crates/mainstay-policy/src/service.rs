@@ -140,11 +140,12 @@ impl Service {
         }
     }
 
-    /// Looks whether permits came free on other workers, and lets the limit follow what attempts measured. To be called
-    /// every few milliseconds while calls wait, and ten times a second else.
+    /// Looks whether permits came free on other workers, lets the limit follow what attempts measured, and compares the
+    /// endpoints' success rates. To be called every few milliseconds while calls wait, and ten times a second else.
     pub fn poke(&mut self, now: Instant) {
         self.recover_lost(now);
         self.bulkhead.poke(now);
+        self.fleet.compare(now);
     }
 
     /// Calls that wait for a permit.

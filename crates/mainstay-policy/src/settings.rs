@@ -173,6 +173,9 @@ pub struct OutlierSettings {
     pub consecutive_failures: Option<u32>,
     /// Share of failures in the window, reached or passed. Default 50 %.
     pub failure_rate: Option<Ratio>,
+    /// So many standard deviations below the mean of all success rates, in hundredths. Default off: among endpoints that
+    /// are equally ill, one is always the worst.
+    pub success_rate_deviation: Option<u32>,
     /// The window. Default 10 s.
     pub window: Duration,
     /// The rate is not looked at with fewer calls in the window. Default 20.
@@ -190,6 +193,7 @@ impl Default for OutlierSettings {
         Self {
             consecutive_failures: Some(5),
             failure_rate: Some(Ratio::percent(50)),
+            success_rate_deviation: None,
             window: Duration::from_secs(10),
             minimum_calls: 20,
             base_ejection_time: Duration::from_secs(2),

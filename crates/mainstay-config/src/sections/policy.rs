@@ -9,7 +9,7 @@ use mainstay_policy::{
 use super::attempts;
 use super::matching::canonical;
 use crate::model::{BodyMatch, HashOn};
-use crate::raw::Tree;
+use crate::raw::{Raw, Tree};
 use crate::section::Section;
 use crate::value::{Count, Fault, Positive, Read, Value};
 
@@ -148,7 +148,7 @@ struct Expected((u16, u16));
 impl Value for Expected {
     fn read(node: &Tree) -> Read<Self> {
         let text = match node.raw {
-            crate::raw::Raw::Integer(number) => number.to_string(),
+            Raw::Integer(number) => number.to_string(),
             _ => node.text().unwrap_or_default().to_owned(),
         };
         let wanted = "a status, a class or a range of them, as in \"200\", \"2xx\" or \"200-299\"";
@@ -159,6 +159,7 @@ impl Value for Expected {
 fn outlier(s: &mut Section<'_>) -> OutlierSettings {
     let consecutive_failures: Option<Count> = s.get("consecutive_failures", "5");
     let failure_rate: Option<Positive<Ratio>> = s.get("failure_rate", "50%");
+    let success_rate_deviation: Option<Deviations> = s.get("success_rate_deviation", "off");
     let window: Length = s.get("window", "10s");
     let minimum_calls: Count = s.get("minimum_calls", "20");
     let base: Length = s.get("base_ejection_time", "2s");
@@ -168,11 +169,30 @@ fn outlier(s: &mut Section<'_>) -> OutlierSettings {
     OutlierSettings {
         consecutive_failures: consecutive_failures.map(|count| count.0),
         failure_rate: failure_rate.map(|rate| rate.0),
+        success_rate_deviation: success_rate_deviation.map(|deviations| deviations.0),
         window: window.0,
         minimum_calls: minimum_calls.0,
         base_ejection_time: base.0,
         max_ejection_time: max.0,
         max_ejected,
+    }
+}
+
+/// A number of standard deviations, in hundredths.
+struct Deviations(u32);
+
+impl Value for Deviations {
+    fn read(node: &Tree) -> Read<Self> {
+        let number = match &node.raw {
+            Raw::Integer(number) => Some(*number as f64),
+            Raw::Float(number) => Some(*number),
+            _ => node.text().and_then(|text| text.parse().ok()),
+        };
+        let found = number.filter(|number| (1.0..=10.0).contains(number));
+        found.map(|number| Self((number * 100.0).round() as u32)).ok_or_else(|| {
+            let fault = Fault::wanted("a number of standard deviations from 1 to 10, as in 1.9", node);
+            vec![fault.help("below 1, a sixth of a well fleet would stand out")]
+        })
     }
 }
 

@@ -101,6 +101,7 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("service.shop.outlier", "off", Built),
     ("service.shop.outlier.consecutive_failures", "off", Built),
     ("service.shop.outlier.failure_rate", "20%", Built),
+    ("service.shop.outlier.success_rate_deviation", "1.9", Built),
     ("service.shop.outlier.window", "5s", Built),
     ("service.shop.outlier.minimum_calls", "5", Built),
     ("service.shop.outlier.base_ejection_time", "1s", Built),

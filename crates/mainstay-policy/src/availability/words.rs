@@ -32,6 +32,15 @@ pub enum Cause {
         /// Calls.
         calls: u64,
     },
+    /// Too small a share of successes against the other endpoints'.
+    SuccessRate {
+        /// Failures.
+        failed: u64,
+        /// Calls.
+        calls: u64,
+        /// The share of successes below which it stands out, in hundredths of a per cent.
+        least: u32,
+    },
     /// The probe after an ejection failed.
     Probe(Failure),
     /// An operator's word.
@@ -46,6 +55,7 @@ impl Cause {
             Self::Check(_) => "check",
             Self::ConsecutiveFailures(_) => "consecutive_failures",
             Self::FailureRate { .. } => "failure_rate",
+            Self::SuccessRate { .. } => "success_rate",
             Self::Probe(_) => "probe",
             Self::Operator => "operator",
         }
@@ -58,6 +68,11 @@ impl fmt::Display for Cause {
             Self::Check(failure) => write!(f, "its checks fail: {failure}"),
             Self::ConsecutiveFailures(failure) => write!(f, "too many failures in a row, the last: {failure}"),
             Self::FailureRate { failed, calls } => write!(f, "{failed} of the last {calls} attempts failed"),
+            Self::SuccessRate { failed, calls, least } => {
+                let (whole, hundredths) = (least / 100, least % 100);
+                write!(f, "{failed} of the last {calls} attempts failed, and against the others ")?;
+                write!(f, "{whole}.{hundredths:02} % must go well")
+            }
             Self::Probe(failure) => write!(f, "the probe after its ejection failed: {failure}"),
             Self::Operator => f.write_str("an operator's order"),
         }

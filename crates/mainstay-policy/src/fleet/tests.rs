@@ -3,6 +3,7 @@
 mod adaptive;
 mod checks;
 mod choosing;
+mod comparing;
 mod groups;
 mod laws;
 mod passive;

@@ -45,6 +45,9 @@ fn draw_settings(luck: &mut Luck) -> ServiceSettings {
     if luck.one_in(4) {
         settings.outlier = None;
     }
+    if let Some(outlier) = settings.outlier.as_mut() {
+        outlier.success_rate_deviation = Some(190);
+    }
     if let Some(breaker) = settings.breaker.as_mut() {
         breaker.minimum_calls = 1 + luck.below(20) as u32;
         breaker.half_open_calls = 1 + luck.below(4) as u32;

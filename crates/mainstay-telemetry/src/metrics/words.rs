@@ -96,15 +96,17 @@ impl AttemptResult {
 }
 
 /// Causes of an ejection, by index.
-pub(crate) const CAUSES: [&str; 5] = ["check", "consecutive_failures", "failure_rate", "probe", "operator"];
+pub(crate) const CAUSES: [&str; 6] =
+    ["check", "consecutive_failures", "failure_rate", "success_rate", "probe", "operator"];
 
 pub(crate) const fn cause_index(cause: Cause) -> usize {
     match cause {
         Cause::Check(_) => 0,
         Cause::ConsecutiveFailures(_) => 1,
         Cause::FailureRate { .. } => 2,
-        Cause::Probe(_) => 3,
-        Cause::Operator => 4,
+        Cause::SuccessRate { .. } => 3,
+        Cause::Probe(_) => 4,
+        Cause::Operator => 5,
     }
 }
 
