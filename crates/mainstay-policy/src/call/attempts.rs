@@ -85,12 +85,19 @@ impl Call {
         }
     }
 
-    /// An attempt is cut short only where another may follow; the last one has the rest of the deadline.
+    /// An attempt is cut short only where another may follow; the last one has the rest of the deadline. Where another
+    /// service stands ready to answer, half of what is left is kept for it each time.
     fn head_by(&self, service: &mut Service, now: Instant) -> Instant {
+        let left = self.facts.deadline.since(now);
         let another =
             self.may_repeat(service, Failure::Timeout, Certainty::Unknown).is_ok() && service.budget.tokens(now) >= 1.0;
-        let length = if another { service.settings().timeout.attempt } else { Duration::MAX };
-        (now + length).min(self.facts.deadline)
+        let attempt = service.settings().timeout.attempt;
+        let length = match (service.settings().fallback.service && self.body_kept, another) {
+            (true, _) => attempt.min(Duration::from_nanos(left.as_nanos() / 2)),
+            (false, true) => attempt,
+            (false, false) => left,
+        };
+        now + length.min(left)
     }
 
     pub(super) fn waits(&mut self, attempt: u8) {

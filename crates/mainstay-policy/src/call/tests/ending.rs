@@ -24,7 +24,7 @@ fn fallbacks_answer_in_their_order() {
                 a: attempt 0 at endpoint 0 (First)
                 a waits 1s at most: Connect
             +1ms sent a 0
-                a waits 14999ms at most: Call
+                a waits 4999ms at most: Attempt
             +1ms failed a 0 malformed unknown
                 a: ask the fallback service
             +1ms fallback a answered
@@ -36,6 +36,34 @@ fn fallbacks_answer_in_their_order() {
                 b: ask the fallback service
             +1ms fallback b failed
                 b: send the fixed answer
+        "#]],
+    );
+}
+
+#[test]
+fn a_service_that_hangs_leaves_time_for_the_one_that_stands_in() {
+    let mut settings = settings();
+    settings.fallback.service = true;
+    settings.retry = None;
+    check(
+        1,
+        &settings,
+        "
+        +0ms POST a deadline=4s
+        +1ms sent a 0
+        +2000ms wait
+        +1ms fallback a answered
+    ",
+        expect![[r#"
+            +0ms POST a deadline=4s
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 1999ms at most: Attempt
+            +2000ms wait
+                a: cancel attempt 0
+                a: ask the fallback service
+            +1ms fallback a answered
         "#]],
     );
 }
