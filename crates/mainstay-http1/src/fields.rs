@@ -119,4 +119,15 @@ impl<'a> FieldsView<'a> {
     pub fn connection_options(self) -> impl Iterator<Item = &'a [u8]> + Clone {
         self.get_all(Known::Connection).flat_map(list_members)
     }
+
+    /// Those of them that can be the names of fields, which are then of this connection only.
+    pub fn nominations(self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        // Nearly every such field says one word that names none.
+        let telling = self.get_all(Known::Connection).filter(|value| is_nomination(value));
+        telling.flat_map(list_members).filter(|option| is_nomination(option))
+    }
+}
+
+fn is_nomination(option: &[u8]) -> bool {
+    !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
 }

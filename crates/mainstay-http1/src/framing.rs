@@ -137,6 +137,10 @@ impl Notes {
     }
 
     fn connection(&mut self, value: &[u8]) -> Result<(), Reject> {
+        if value == b"keep-alive" {
+            self.keep_alive = true;
+            return Ok(());
+        }
         for option in list_members(value) {
             if option.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;

@@ -359,7 +359,10 @@ const STATUS_BEGIN: &[u8; 12] = b"HTTP/1.1 200";
 /// read in one way only.
 #[inline]
 fn status_line(input: &[u8], head: &mut ResponseHead) -> Result<Option<usize>, Reject> {
-    for (at, (&byte, &wanted)) in input.iter().zip(STATUS_BEGIN).enumerate() {
+    let usual = matches!(input.first_chunk::<12>(), Some([begin @ .., a, b, c])
+        if begin == b"HTTP/1.1 " && a.is_ascii_digit() && b.is_ascii_digit() && c.is_ascii_digit());
+    let looked_at = if usual { &[] } else { input };
+    for (at, (&byte, &wanted)) in looked_at.iter().zip(STATUS_BEGIN).enumerate() {
         match at {
             5 | 7 | 9.. if byte.is_ascii_digit() => {}
             _ if byte == wanted && at != 5 && at != 7 => {}

@@ -1,7 +1,7 @@
 //! The grammar's classes of bytes, and the scans over them.
 //!
-//! Short things (names, methods, hosts, targets) are scanned byte by byte through one table; values, which are long, eight
-//! bytes at a time. Both beat a vectorised search on the lengths that heads have, for that pays its entry at every call.
+//! Short things (names, methods, hosts, targets) are scanned through one table, four bytes for each branch; values, which
+//! are long, eight bytes at a time. Both beat a vectorised search on the lengths that heads have, for that pays its entry at every call.
 
 /// A byte that a token may hold (RFC 9110 section 5.6.2).
 pub(crate) const TOKEN: u8 = 1;
@@ -12,6 +12,9 @@ pub(crate) const PATH: u8 = 1 << 1;
 pub(crate) const QUERY: u8 = 1 << 2;
 /// A byte that a registered name may hold, `%` included (RFC 3986 section 3.2.2), but for the comma, which joins lists.
 pub(crate) const NAME: u8 = 1 << 3;
+
+/// A byte of a name that has no `%` in it.
+pub(crate) const PLAIN_NAME: u8 = 1 << 4;
 
 static CLASS: [u8; 256] = classes();
 
@@ -26,6 +29,7 @@ const fn classes() -> [u8; 256] {
         }
         if alphanumeric || is_in(byte, b"-._~%!$&'()*+;=") {
             class |= NAME;
+            class |= if byte == b'%' { 0 } else { PLAIN_NAME };
         }
         if byte != b'#' {
             class |= QUERY;
@@ -53,7 +57,12 @@ const fn is_in(byte: u8, set: &[u8]) -> bool {
 /// The number of bytes at the front that are of `class`.
 #[inline]
 pub(crate) fn run(bytes: &[u8], class: u8) -> usize {
-    bytes.iter().position(|&byte| CLASS[byte as usize] & class == 0).unwrap_or(bytes.len())
+    // Four at a time as long as all of them are, and then the rest one by one.
+    let (fours, _) = bytes.as_chunks::<4>();
+    let are = |four: &[u8; 4]| four.iter().fold(class, |all, &byte| all & CLASS[byte as usize]) != 0;
+    let whole = 4 * fours.iter().take_while(|four| are(four)).count();
+    let rest = &bytes[whole..];
+    whole + rest.iter().position(|&byte| CLASS[byte as usize] & class == 0).unwrap_or(rest.len())
 }
 
 /// Whether all bytes are of `class`, and there is one at least.
@@ -89,7 +98,15 @@ fn first_below(bytes: &[u8], bound: u8) -> Option<usize> {
             return Some(index * 8 + marks.trailing_zeros() as usize / 8);
         }
     }
-    rest.iter().position(|&byte| byte < bound || byte == 0x7f).map(|index| words.len() * 8 + index)
+    match bytes.last_chunk() {
+        // What it has in common with the words before it is known to have no mark.
+        Some(last) if !rest.is_empty() => {
+            let marks = marks(u64::from_le_bytes(*last), bound);
+            (marks != 0).then(|| bytes.len() - 8 + marks.trailing_zeros() as usize / 8)
+        }
+        Some(_) => None,
+        None => rest.iter().position(|&byte| byte < bound || byte == 0x7f),
+    }
 }
 
 /// The place of the first control character.

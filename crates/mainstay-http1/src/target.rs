@@ -11,7 +11,7 @@ use std::str::FromStr;
 use crate::fields::Span;
 use crate::head::{RequestHead, TargetForm};
 use crate::reject::Reject;
-use crate::syntax::{NAME, all};
+use crate::syntax::{NAME, PLAIN_NAME, all, run};
 
 /// Classifies the target of `head` and finds its authority and path; `path_end` is where its query begins, or its end.
 #[inline]
@@ -83,6 +83,13 @@ pub(crate) enum Port {
 /// Checks `host[:port]`.
 #[inline]
 pub(crate) fn validate_host(authority: &[u8]) -> Result<Port, Reject> {
+    // Nearly all are such, and are read once.
+    let name = run(authority, PLAIN_NAME);
+    match authority[name..].split_first() {
+        None if name > 0 => return Ok(Port::Default),
+        Some((b':', digits)) if name > 0 && is_port(digits) => return Ok(Port::Given),
+        _ => {}
+    }
     let (host, port) = split_port(authority);
     let host_is_good = match host {
         [b'[', address @ .., b']'] => std::str::from_utf8(address).is_ok_and(|text| Ipv6Addr::from_str(text).is_ok()),
