@@ -93,6 +93,15 @@ struct Outcomes {
     window: Window,
 }
 
+/// How an endpoint stands, as far as anything follows from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) state: EndpointState,
+    /// The passive ejection, also while its end is being probed.
+    pub(crate) ejection: Option<Ejection>,
+    pub(crate) is_ordered_out: bool,
+}
+
 /// The state of one endpoint.
 #[derive(Debug, Clone)]
 pub(crate) struct Availability {
@@ -137,6 +146,10 @@ impl Availability {
             (.., Passive::Probing(_)) => EndpointState::Probing,
             (.., Passive::In) => EndpointState::Ready,
         }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        Standing { state: self.state(), ejection: self.ejection(), is_ordered_out: self.is_ordered_out() }
     }
 
     /// Why it is not ready.

@@ -191,7 +191,7 @@ impl Call {
     /// The next thing to do, until there is none. Changes with every input and every time-out.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.iter_mut().find_map(Option::take)
+        self.outputs.iter_mut().find(|output| output.is_some())?.take()
     }
 
     /// When to call [`Call::handle_timeout`] at the latest, and why. Changes with every input and every time-out.

@@ -172,7 +172,7 @@ impl Fleet {
             }
             self.in_flight = self.in_flight.saturating_add(endpoint.learned.load.total());
             let availability = &endpoint.learned.availability;
-            self.census.add(availability);
+            self.census.add(availability.standing());
             endpoint.learned.is_queued = availability.wants_probe();
             if endpoint.learned.is_queued {
                 self.probes.push_back(endpoint.id.slot);
@@ -310,21 +310,21 @@ impl Fleet {
     ) -> Option<R> {
         let endpoint = self.endpoints.at_mut(slot)?;
         let availability = &mut endpoint.learned.availability;
-        let before = (availability.state(), availability.ejection(), availability.is_ordered_out());
-        self.census.remove(availability);
+        let before = availability.standing();
         let result = act(availability, &self.settings);
-        self.census.add(availability);
         self.next_transition = self.next_transition.min(availability.due());
-        let after = (availability.state(), availability.ejection(), availability.is_ordered_out());
+        let after = availability.standing();
         if after != before {
+            self.census.remove(before);
+            self.census.add(after);
             self.is_stale = true;
-            endpoint.learned.note_change(before.1, by);
+            endpoint.learned.note_change(before.ejection, by);
             self.touch(slot);
         }
-        if after.0 != before.0 {
+        if after.state != before.state {
             self.entered(slot, by);
         }
-        if after.0 != before.0 && after.0 == EndpointState::Ready && by != Some(Recovery::Configuration) {
+        if after.state != before.state && after.state == EndpointState::Ready && by != Some(Recovery::Configuration) {
             self.begin_to_warm(now, slot);
         }
         Some(result)

@@ -217,10 +217,14 @@ impl Service {
     }
 
     /// Takes back what calls held that were dropped on the way. Their outcome is unknown, so nobody learns one.
+    #[inline]
     pub(crate) fn recover_lost(&mut self, now: Instant) {
-        if !self.lost.any.load(Ordering::Relaxed) {
-            return;
+        if self.lost.any.load(Ordering::Relaxed) {
+            self.take_back(now);
         }
+    }
+
+    fn take_back(&mut self, now: Instant) {
         for held in self.lost.take() {
             if let Some(permit) = held.breaker {
                 self.breaker.record(now, permit, CallOutcome::Nothing, Duration::ZERO);

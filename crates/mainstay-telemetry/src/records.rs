@@ -123,12 +123,13 @@ impl RecordRing {
     pub fn push(&mut self, facts: &RequestFacts<'_>, entries: &[Entry], dropped: u32) {
         let kept = &entries[..entries.len().min(ENTRIES_MAX)];
         let id_hash = hash(facts.id);
+        let path = without_query(facts.path);
         let head = Head {
             id: Text::of(facts.id),
             id_length: facts.id.len() as u32,
             id_hash,
-            path: Text::of(without_query(facts.path)),
-            path_cut: without_query(facts.path).len() > TEXT_MAX,
+            path: Text::of(path),
+            path_cut: path.len() > TEXT_MAX,
             method: facts.method,
             route: facts.route,
             service: facts.service,
@@ -266,11 +267,16 @@ fn without_query(target: &[u8]) -> &[u8] {
 fn hash(text: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = (text.len() as u64).wrapping_mul(FACTOR);
-    for chunk in text.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
+    let mut mix = |word: [u8; 8]| {
         state = (state ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
         state ^= state >> 29;
+    };
+    let (words, rest) = text.as_chunks();
+    words.iter().copied().for_each(&mut mix);
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        mix(word);
     }
     state
 }

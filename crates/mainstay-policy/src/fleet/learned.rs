@@ -5,7 +5,7 @@ use mainstay_core::{Certainty, Duration, Failure, Instant};
 use super::exchange::Pending;
 use super::warming;
 use super::{EndpointView, Limping, Report};
-use crate::availability::Availability;
+use crate::availability::{Availability, Standing};
 use crate::endpoints::Endpoint;
 use crate::latency::{Latency, Load, Scale, nanos};
 use crate::pace::{Pace, Verdict};
@@ -154,20 +154,20 @@ impl Learned {
 }
 
 impl Census {
-    pub(super) fn add(&mut self, availability: &Availability) {
-        self.shift(availability, 1);
+    pub(super) fn add(&mut self, standing: Standing) {
+        self.shift(standing, 1);
     }
 
-    pub(super) fn remove(&mut self, availability: &Availability) {
-        self.shift(availability, -1);
+    pub(super) fn remove(&mut self, standing: Standing) {
+        self.shift(standing, -1);
     }
 
-    fn shift(&mut self, availability: &Availability, by: i32) {
+    fn shift(&mut self, standing: Standing, by: i32) {
         let shift = |count: &mut u32, applies: bool| *count = count.saturating_add_signed(if applies { by } else { 0 });
-        shift(&mut self.ready, availability.state() == EndpointState::Ready);
-        shift(&mut self.probing, availability.state() == EndpointState::Probing);
-        shift(&mut self.passively_out, availability.is_passively_out());
-        shift(&mut self.ordered_out, availability.is_ordered_out());
+        shift(&mut self.ready, standing.state == EndpointState::Ready);
+        shift(&mut self.probing, standing.state == EndpointState::Probing);
+        shift(&mut self.passively_out, standing.ejection.is_some());
+        shift(&mut self.ordered_out, standing.is_ordered_out);
     }
 }
 

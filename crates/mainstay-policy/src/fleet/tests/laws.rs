@@ -100,7 +100,7 @@ proptest! {
                 prop_assert_eq!(endpoint.learned.load.in_flight() as usize, open.iter().filter(here).count());
                 let probes = open.iter().filter(here).filter(|open| open.choice.probe && open.reported.is_none());
                 prop_assert!(probes.count() <= 1, "two probes at once");
-                census.add(&endpoint.learned.availability);
+                census.add(endpoint.learned.availability.standing());
             }
             prop_assert_eq!(
                 (census.ready, census.probing, census.passively_out, census.ordered_out),
