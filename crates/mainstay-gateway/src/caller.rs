@@ -53,6 +53,8 @@ pub(crate) struct CallerSide {
     /// Where the input that was not looked at begins.
     unread: usize,
     output: Output,
+    /// It was asked for bytes and there were none yet.
+    waits: bool,
     /// No more bytes will come.
     ended: bool,
     /// The connection is broken.
@@ -72,6 +74,7 @@ impl CallerSide {
             input: Input::default(),
             head_len: 0,
             unread: 0,
+            waits: false,
             output: Output::default(),
             ended: false,
             broken: false,
@@ -175,7 +178,11 @@ impl CallerSide {
             if self.input.bytes().len() - self.head_len >= BUFFER {
                 return Poll::Pending;
             }
-            ready!(self.poll_read(cx, buffers));
+            // Most often nothing has come, and that is all there is to know.
+            self.broken |= ready!(self.stream.poll_read_ready(cx)).is_err();
+            if !self.broken {
+                ready!(self.poll_read(cx, buffers));
+            }
             if self.ended && !self.broken {
                 self.send_ahead();
             }
@@ -280,7 +287,9 @@ impl CallerSide {
 
     /// Reads once. While nothing is in hand it waits without a buffer.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<()> {
-        if self.input.is_empty() && ready!(self.stream.poll_read_ready(cx)).is_err() {
+        // Who has waited is woken when something has come, and need not ask first.
+        let asks_first = self.input.is_empty() && !std::mem::replace(&mut self.waits, true);
+        if asks_first && ready!(self.stream.poll_read_ready(cx)).is_err() {
             self.broken = true;
             return Poll::Ready(());
         }
@@ -290,6 +299,7 @@ impl CallerSide {
         match read {
             Poll::Ready(Ok(())) => {
                 self.ended = count == 0;
+                self.waits = false;
                 self.input.filled(count);
             }
             Poll::Ready(Err(_)) => self.broken = true,

@@ -119,6 +119,8 @@ pub(crate) struct Exchange<'a> {
     awaits_body: bool,
     /// It was waited for the body before the call began.
     waited: bool,
+    /// It was asked in this poll whether the caller has gone. The runtime learns nothing new before the next one.
+    watched: bool,
     /// What was wrong with the request, where its caller could be told.
     problem: Option<Problem>,
     /// The attempts of the calls that were made in place of the caller's own.
@@ -156,6 +158,7 @@ impl<'a> Exchange<'a> {
             told_not_kept: false,
             awaits_body: false,
             waited: false,
+            watched: false,
             problem: None,
             told: Vec::new(),
             key: None,
@@ -185,13 +188,15 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes the call; false when the connection is to close.
-    pub(crate) async fn run(mut self) -> bool {
+    ///
+    /// By reference, for it is far too large to be moved for each request.
+    pub(crate) async fn run(&mut self) -> bool {
         let (mut awaits, mut begun) = (false, false);
         poll_fn(|cx| {
+            if std::mem::replace(&mut awaits, true) {
+                self.now = self.parts.worker.clock.now();
+            }
             if !begun {
-                if std::mem::replace(&mut awaits, true) {
-                    self.now = self.parts.worker.clock.now();
-                }
                 ready!(self.poll_begin(cx));
                 begun = true;
             }
@@ -202,8 +207,13 @@ impl<'a> Exchange<'a> {
         self.answer == Answer::Written && !self.parts.caller.is_broken()
     }
 
+    /// When it was over.
+    pub(crate) fn ended(&self) -> Instant {
+        self.now
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.now = self.parts.worker.clock.now();
+        self.watched = false;
         loop {
             self.carry_out(cx);
             let mut moved = self.poll_caller(cx);

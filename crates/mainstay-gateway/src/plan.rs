@@ -16,12 +16,11 @@ use crate::forward::{Asked, Peer, Trace, caller_priority, caller_timeout, make_r
 use crate::route::{CompiledRoute, RouteTarget, balance_hash, normalise};
 use crate::worker::{Local, Worker};
 
-/// Longest id that is kept.
-const ID_MAX: usize = 128;
-
 /// Texts that are put together for one request, in memory that the connection keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    /// The request's id, the caller's or one of ours; empty where no head could be read.
+    pub(crate) id: Vec<u8>,
     /// Work space of the path's normalising.
     path: Vec<u8>,
     /// The canonical path.
@@ -41,8 +40,8 @@ const KEPT: usize = 1024;
 impl Scratch {
     /// Gives back what a request needed that was longer than most.
     pub(crate) fn trim(&mut self) {
-        let Self { path, canonical, target, host, answer } = self;
-        for text in [path, canonical, target, host, answer] {
+        let Self { id, path, canonical, target, host, answer } = self;
+        for text in [id, path, canonical, target, host, answer] {
             if text.capacity() > KEPT {
                 *text = Vec::new();
             }
@@ -50,42 +49,10 @@ impl Scratch {
     }
 }
 
-/// A request's id: the caller's or one of ours.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RequestId {
-    bytes: [u8; ID_MAX],
-    length: u8,
-}
-
-impl RequestId {
-    /// No id.
-    pub(crate) const NONE: Self = Self { bytes: [0; ID_MAX], length: 0 };
-
-    fn of(kept: Option<&[u8]>, worker: &Worker, call: CallId) -> Self {
-        let made;
-        let id = match kept.filter(|id| id.len() <= ID_MAX) {
-            Some(id) => id,
-            None => {
-                made = make_request_id(worker.seed, call.0);
-                &made[..]
-            }
-        };
-        let mut bytes = [0; ID_MAX];
-        bytes[..id.len()].copy_from_slice(id);
-        Self { bytes, length: id.len() as u8 }
-    }
-
-    /// Its characters.
-    pub(crate) fn get(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
-    }
-}
-
 /// What is known of every request whose head could be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asker {
     pub(crate) call: CallId,
-    pub(crate) id: RequestId,
     pub(crate) method: Method,
     pub(crate) client: IpAddr,
     /// When its first byte was seen.
@@ -128,25 +95,24 @@ impl<'a> OwnAnswer<'a> {
     }
 }
 
-/// Who asks, as far as it can be believed.
+/// Who asks, as far as it can be believed. The request's id goes into `id`.
 pub(crate) fn asker(
     worker: &Worker,
     local: &Local,
     listener: ListenerId,
     peer: &Peer,
     request: RequestView<'_>,
-    began: Instant,
+    (began, id): (Instant, &mut Vec<u8>),
 ) -> Asker {
     let call = worker.next_call();
     let fields = request.fields();
     let proxies = local.shared.config.listener(listener).map_or(&[][..], |listener| &listener.trusted_proxies);
-    Asker {
-        call,
-        id: RequestId::of(request_id(fields), worker, call),
-        method: Method::of(request.method()),
-        client: peer.client(fields, proxies),
-        began,
+    id.clear();
+    match request_id(fields) {
+        Some(kept) => id.extend_from_slice(kept),
+        None => id.extend_from_slice(&make_request_id(worker.seed, call.0)),
     }
+    Asker { call, method: Method::of(request.method()), client: peer.client(fields, proxies), began }
 }
 
 /// Decides what the request comes to.

@@ -20,7 +20,7 @@ use crate::exchange::{Exchange, Parts, answer_alone};
 use crate::forward::Peer;
 use crate::listener::{ListenerNumber, Seat};
 use crate::message::Body;
-use crate::plan::{Asker, Own, OwnAnswer, RequestId, Scratch, asker, plan};
+use crate::plan::{Asker, Own, OwnAnswer, Scratch, asker, plan};
 use crate::timer::Timer;
 use crate::worker::{Local, Worker};
 
@@ -46,7 +46,8 @@ struct Serving {
 
 /// What came of waiting for a request.
 enum Awaited {
-    Request(RequestFacts),
+    /// A head, and when its last byte was seen.
+    Request(RequestFacts, Instant),
     Refused(Reject),
     TooSlow,
     Over,
@@ -96,13 +97,17 @@ pub(crate) async fn serve(
 impl Serving {
     /// One request; false when the connection is over.
     async fn turn(&mut self) -> bool {
-        let goes_on = match poll_fn(|cx| self.poll_awaited(cx)).await {
-            Awaited::Request(framing) => self.request(framing).await,
+        let mut since = Some(self.since);
+        let awaited = poll_fn(|cx| {
+            let now = since.take().unwrap_or_else(|| self.worker.clock.now());
+            self.poll_awaited(cx, now)
+        });
+        let goes_on = match awaited.await {
+            Awaited::Request(framing, now) => self.request(framing, now).await,
             Awaited::Refused(reject) => self.refuse(Problem::Rejected(reject)).await,
             Awaited::TooSlow => self.refuse(Problem::HeadTimeout).await,
             Awaited::Over => return false,
         };
-        self.since = self.worker.clock.now();
         (self.began, self.first) = (None, false);
         self.scratch.trim();
         let goes_on = goes_on && self.caller.next_request(&self.worker.buffers);
@@ -112,15 +117,14 @@ impl Serving {
         goes_on
     }
 
-    fn poll_awaited(&mut self, cx: &mut Context<'_>) -> Poll<Awaited> {
+    fn poll_awaited(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Awaited> {
         if let Poll::Ready(arrival) = self.caller.poll_request(cx, &self.worker.buffers) {
             return Poll::Ready(match arrival {
-                Arrival::Request(facts) => Awaited::Request(facts),
+                Arrival::Request(facts) => Awaited::Request(facts, now),
                 Arrival::Refused(reject) => Awaited::Refused(reject),
                 Arrival::Gone => Awaited::Over,
             });
         }
-        let now = self.worker.clock.now();
         let limits = &self.local.shared.config.limits;
         let begun = self.caller.has_begun();
         if begun {
@@ -137,8 +141,7 @@ impl Serving {
     }
 
     /// Serves a request; false when the connection is to close.
-    async fn request(&mut self, framing: RequestFacts) -> bool {
-        let now = self.worker.clock.now();
+    async fn request(&mut self, framing: RequestFacts, now: Instant) -> bool {
         let began = self.began.unwrap_or(now);
         let current = self.worker.local();
         // A listener that a reload took away serves what is on its connections by the rules that it knew, and closes.
@@ -159,13 +162,19 @@ impl Serving {
             self.caller.machine.close_after_response();
         }
         let local = Rc::clone(&self.local);
-        let asker = asker(&self.worker, &local, listener, &self.peer, self.caller.request(), began);
+        let id = &mut self.scratch.id;
+        let asker = asker(&self.worker, &local, listener, &self.peer, self.caller.request(), (began, id));
         let request = (self.caller.request(), framing);
         let planned = plan(&self.worker, &local, listener, &self.peer, request, asker, &mut self.scratch);
-        match planned {
-            Ok(plan) => Exchange::new(self.parts(&local), plan, now).run().await,
-            Err(own) => answer_alone(self.parts(&local), asker, &own).await,
-        }
+        let goes_on;
+        (goes_on, self.since) = match planned {
+            Ok(plan) => {
+                let mut exchange = Exchange::new(self.parts(&local), plan, now);
+                (exchange.run().await, exchange.ended())
+            }
+            Err(own) => (answer_alone(self.parts(&local), asker, &own).await, self.worker.clock.now()),
+        };
+        goes_on
     }
 
     /// Takes on another configuration.
@@ -195,12 +204,12 @@ impl Serving {
         let now = self.worker.clock.now();
         let asker = Asker {
             call: self.worker.next_call(),
-            id: RequestId::NONE,
             method: Method::Other,
             client: self.caller.peer.ip(),
             began: self.began.unwrap_or(now),
         };
         let local = Rc::clone(&self.local);
+        self.scratch.id.clear();
         self.caller.machine.close_after_response();
         let own = OwnAnswer { route: None, what: Own::Problem(problem) };
         answer_alone(self.parts(&local), asker, &own).await;

@@ -8,9 +8,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use mainstay_core::Instant;
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
@@ -22,6 +23,8 @@ pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,
     /// When the sleep fires; `FAR_FUTURE` while it must not be polled.
     armed: Instant,
+    /// Whom the sleep wakes when it does.
+    wakes: Option<Waker>,
 }
 
 impl Timer {
@@ -31,6 +34,7 @@ impl Timer {
             clock,
             sleep: Box::pin(tokio::time::sleep_until(clock.to_tokio(Instant::FAR_FUTURE))),
             armed: Instant::FAR_FUTURE,
+            wakes: None,
         }
     }
 
@@ -44,19 +48,30 @@ impl Timer {
         if deadline < self.armed {
             self.arm(deadline);
         }
-        while self.sleep.as_mut().poll(cx).is_ready() {
+        // It has not fired, and knows whom to wake.
+        if now < self.armed && self.wakes.as_ref().is_some_and(|wakes| wakes.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        loop {
+            // A task that has used up its share of a turn is woken at once, and the sleep does not learn of it.
+            let is_heard = has_budget_remaining();
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                self.wakes = is_heard.then(|| cx.waker().clone());
+                return Poll::Pending;
+            }
             if self.clock.now() >= deadline {
                 self.armed = Instant::FAR_FUTURE;
+                self.wakes = None;
                 return Poll::Ready(());
             }
             self.arm(deadline);
         }
-        Poll::Pending
     }
 
     fn arm(&mut self, deadline: Instant) {
         self.sleep.as_mut().reset(self.clock.to_tokio(deadline));
         self.armed = deadline;
+        self.wakes = None;
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Connection {
     machine: ClientConnection,
     head: ResponseHead,
     input: Input,
+    /// It was asked for bytes and there were none yet.
+    waits: bool,
     /// Requests before this one.
     served: u64,
 }
@@ -63,6 +65,7 @@ impl Connection {
             machine: ClientConnection::new(ANSWER_HEADS),
             head: ResponseHead::default(),
             input: Input::default(),
+            waits: false,
             served: 0,
         }
     }
@@ -76,7 +79,9 @@ impl Connection {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, buffers: &Buffers) -> Poll<Read> {
-        if self.input.is_empty() && ready!(self.stream.poll_read_ready(cx)).is_err() {
+        // Who has waited is woken when something has come, and need not ask first.
+        let asks_first = self.input.is_empty() && !std::mem::replace(&mut self.waits, true);
+        if asks_first && ready!(self.stream.poll_read_ready(cx)).is_err() {
             return Poll::Ready(Read::Broken);
         }
         let mut room = ReadBuf::new(self.input.room(buffers));
@@ -84,6 +89,7 @@ impl Connection {
         let count = room.filled().len();
         match read {
             Poll::Ready(Ok(())) => {
+                self.waits = false;
                 self.input.filled(count);
                 Poll::Ready(if count > 0 { Read::Bytes } else { Read::End })
             }

@@ -18,10 +18,9 @@ impl Exchange<'_> {
             return false;
         }
         if self.parts.body.is_complete() {
-            return match self.parts.caller.poll_gone(cx, &self.parts.worker.buffers) {
-                Poll::Ready(()) => self.caller_left(),
-                Poll::Pending => false,
-            };
+            let gone = !std::mem::replace(&mut self.watched, true)
+                && self.parts.caller.poll_gone(cx, &self.parts.worker.buffers).is_ready();
+            return gone && self.caller_left();
         }
         let is_connected = self.attempts.iter().any(|attempt| !attempt.is_connecting());
         if is_connected && self.parts.caller.machine.expects_continue() {

@@ -172,7 +172,7 @@ impl Exchange<'_> {
         let date = self.parts.worker.date.borrow();
         let context = ResponseContext {
             rules: &self.plan.route.response_fields,
-            request_id: self.plan.asker.id.get(),
+            request_id: &self.parts.scratch.id,
             date: date.value(),
             limit,
             retries_used: false,

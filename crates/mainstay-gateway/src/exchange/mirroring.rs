@@ -49,7 +49,7 @@ impl Exchange<'_> {
         let context = RequestContext {
             rules: &self.plan.route.request_fields,
             peer: self.parts.peer,
-            request_id: self.plan.asker.id.get(),
+            request_id: &self.parts.scratch.id,
             trace: &self.plan.trace,
             left: self.plan.route.timeout,
             chunked: self.plan.body == BodyLength::Unknown,

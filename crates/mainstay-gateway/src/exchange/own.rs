@@ -32,7 +32,7 @@ impl Exchange<'_> {
         let (_, machine, out) = self.parts.caller.answer(&worker.buffers);
         let date = worker.date.borrow();
         let rules = Some(&self.plan.route.response_fields);
-        let context = AnswerContext { request_id: self.plan.asker.id.get(), date: date.value(), rules };
+        let context = AnswerContext { request_id: &self.parts.scratch.id, date: date.value(), rules };
         let written = answer.write(machine, &context, &mut self.parts.scratch.answer, out);
         self.answer = if written.is_ok() { Answer::Written } else { Answer::Aborted };
     }
@@ -45,7 +45,7 @@ impl Exchange<'_> {
         let (_, machine, out) = self.parts.caller.answer(&worker.buffers);
         let date = worker.date.borrow();
         let rules = Some(&self.plan.route.response_fields);
-        let context = AnswerContext { request_id: self.plan.asker.id.get(), date: date.value(), rules };
+        let context = AnswerContext { request_id: &self.parts.scratch.id, date: date.value(), rules };
         let written = write_fixed(answer, machine, &context, out);
         self.answer = if written.is_ok() { Answer::Written } else { Answer::Aborted };
         self.sent = answer.body.len() as u64;
@@ -61,7 +61,7 @@ impl Exchange<'_> {
 
 /// Answers a request that leads to no call; false when the connection is to close.
 pub(crate) async fn answer_alone(mut parts: Parts<'_>, asker: Asker, own: &OwnAnswer<'_>) -> bool {
-    let Some((status, end)) = write_alone(&mut parts, &asker, own) else { return false };
+    let Some((status, end)) = write_alone(&mut parts, own) else { return false };
     let worker = parts.worker;
     let deadline = worker.clock.now() + FLUSH_MAX;
     poll_fn(|cx| match parts.caller.poll_flush(cx) {
@@ -74,6 +74,7 @@ pub(crate) async fn answer_alone(mut parts: Parts<'_>, asker: Asker, own: &OwnAn
     let key = key.copied().unwrap_or(RouteKey::NONE);
     worker.counters.borrow_mut().request(key, asker.method, status, now.since(asker.began));
     let story = Story {
+        request_id: &parts.scratch.id,
         route: own.route.map_or("", |route| &*route.label),
         service: "",
         endpoint: "",
@@ -89,7 +90,7 @@ pub(crate) async fn answer_alone(mut parts: Parts<'_>, asker: Asker, own: &OwnAn
 }
 
 /// The status, and the word for the log; `None` when nothing can be answered.
-fn write_alone(parts: &mut Parts<'_>, asker: &Asker, own: &OwnAnswer<'_>) -> Option<(u16, &'static str)> {
+fn write_alone(parts: &mut Parts<'_>, own: &OwnAnswer<'_>) -> Option<(u16, &'static str)> {
     let worker = parts.worker;
     let (_, machine, out) = parts.caller.answer(&worker.buffers);
     // A body that is still to come is read with the next request when it is short and already here, else it ends the
@@ -99,7 +100,7 @@ fn write_alone(parts: &mut Parts<'_>, asker: &Asker, own: &OwnAnswer<'_>) -> Opt
     }
     let date = worker.date.borrow();
     let rules = own.route.map(|route| &route.response_fields);
-    let context = AnswerContext { request_id: asker.id.get(), date: date.value(), rules };
+    let context = AnswerContext { request_id: &parts.scratch.id, date: date.value(), rules };
     match own.what {
         Own::Problem(problem) => {
             let answer = ProblemAnswer::new(problem);

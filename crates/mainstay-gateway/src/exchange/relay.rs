@@ -35,7 +35,7 @@ impl Exchange<'_> {
             let context = RequestContext {
                 rules: &self.plan.route.request_fields,
                 peer: self.parts.peer,
-                request_id: self.plan.asker.id.get(),
+                request_id: &self.parts.scratch.id,
                 trace: &self.plan.trace,
                 left: deadline.since(self.now),
                 chunked: self.plan.body == BodyLength::Unknown,
@@ -104,7 +104,7 @@ impl Exchange<'_> {
         let date = self.parts.worker.date.borrow();
         let context = ResponseContext {
             rules: &self.plan.route.response_fields,
-            request_id: self.plan.asker.id.get(),
+            request_id: &self.parts.scratch.id,
             date: date.value(),
             limit,
             retries_used,

@@ -24,6 +24,7 @@ const ATTEMPTS_KEPT: usize = 8;
 
 /// What the access log says beside what every request has.
 pub(super) struct Story<'a> {
+    pub(super) request_id: &'a [u8],
     pub(super) route: &'a str,
     pub(super) service: &'a str,
     pub(super) endpoint: &'a str,
@@ -66,6 +67,7 @@ impl Exchange<'_> {
                 None => self.leg.call.last_endpoint().and_then(|last| self.leg.service.endpoint_text(last)),
             };
             let story = Story {
+                request_id: &self.parts.scratch.id,
                 route: &self.plan.route.label,
                 service: &self.leg.service.name,
                 endpoint: endpoint.as_deref().unwrap_or_default(),
@@ -155,7 +157,7 @@ impl Exchange<'_> {
         if let Some(ring) = worker.records.borrow_mut().as_mut() {
             let routes = &self.parts.local.shared.route_keys;
             let facts = RequestFacts {
-                id: self.plan.asker.id.get(),
+                id: &self.parts.scratch.id,
                 route: routes.get(self.plan.route.index).copied().unwrap_or(RouteKey::NONE),
                 service: leg.service.key,
                 method: self.plan.asker.method,
@@ -242,10 +244,10 @@ fn write_line_with(
         return;
     }
     // Without an id the head could not be read, and there is nothing to show of it.
-    let request = (!asker.id.get().is_empty()).then(|| caller.request());
+    let request = (!story.request_id.is_empty()).then(|| caller.request());
     access.line(&Line {
         at: unix_time(),
-        request_id: asker.id.get(),
+        request_id: story.request_id,
         caller: asker.client,
         method: request.map_or(b"", |request| request.method()),
         host: request.and_then(RequestView::authority).unwrap_or_default(),

@@ -179,7 +179,7 @@ const NOMINATIONS_MAX: usize = 64;
 
 /// The fields that may go on to the other side; `Trailer` is one of them where the body is chunked.
 pub(super) fn end_to_end(fields: FieldsView<'_>, chunked: bool) -> impl Iterator<Item = FieldRef<'_>> {
-    let nominations = fields.connection_options().filter(|option| is_nomination(option));
+    let nominations = fields.nominations();
     let count = nominations.clone().take(NOMINATIONS_MAX + 1).count();
     fields.iter().filter(move |field| {
         let passes = !ONE_CONNECTION.has(field.known) || (chunked && field.known == Known::Trailer);
@@ -187,10 +187,6 @@ pub(super) fn end_to_end(fields: FieldsView<'_>, chunked: bool) -> impl Iterator
             || count > NOMINATIONS_MAX || nominations.clone().any(|option| option.eq_ignore_ascii_case(field.name));
         passes && (count == 0 || PROTECTED.has(field.known) || !nominated())
     })
-}
-
-fn is_nomination(option: &[u8]) -> bool {
-    !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
 }
 
 #[cfg(test)]

@@ -183,19 +183,21 @@ fn before(fields: FieldsView<'_>, known: Known, peer: &Peer, out: &mut Vec<u8>) 
 fn rfc7239(request: RequestView<'_>, peer: &Peer, out: &mut Vec<u8>) {
     out.extend_from_slice(b"forwarded: ");
     before(request.fields(), Known::Forwarded, peer, out);
-    let (open, close): (&[u8], &[u8]) = if peer.is_ipv6() { (b"\"[", b"]\"") } else { (b"", b"") };
-    for part in [b"for=", open, peer.text(), close] {
-        out.extend_from_slice(part);
+    if peer.is_ipv6() {
+        out.extend_from_slice(b"for=\"[");
+        out.extend_from_slice(peer.text());
+        out.extend_from_slice(b"]\"");
+    } else {
+        out.extend_from_slice(b"for=");
+        out.extend_from_slice(peer.text());
     }
     // An authority holds neither quotes nor backslashes, but this place does not rely on it.
     if let Some(host) = request.authority().filter(|host| !host.iter().any(|byte| matches!(byte, b'"' | b'\\'))) {
-        for part in [&b";host=\""[..], host, b"\""] {
-            out.extend_from_slice(part);
-        }
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host);
+        out.extend_from_slice(b"\"");
     }
-    for part in [";proto=", peer.scheme(), "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    out.extend_from_slice(if peer.https { &b";proto=https\r\n"[..] } else { b";proto=http\r\n" });
 }
 
 /// Appends a value's text; a vector takes whatever is written to it.
