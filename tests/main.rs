@@ -16,6 +16,7 @@ mod edge;
 mod faults;
 mod hedging;
 mod limits;
+mod memory;
 mod mirroring;
 mod overload;
 mod peers;

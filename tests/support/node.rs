@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -30,12 +31,22 @@ impl Node {
 
     /// As [`Node::start`], with these routes.
     pub(crate) fn with_routes(endpoints: &[SocketAddr], routes: &str, more: &str) -> Self {
+        Self::launch(endpoints, routes, more, |_| {})
+    }
+
+    /// As [`Node::start`], by a command that `watch` has put something before.
+    pub(crate) fn watched(endpoints: &[SocketAddr], more: &str, watch: impl FnOnce(&mut Command)) -> Self {
+        Self::launch(endpoints, CATCH_ALL, more, watch)
+    }
+
+    fn launch(endpoints: &[SocketAddr], routes: &str, more: &str, watch: impl FnOnce(&mut Command)) -> Self {
         let (web, admin) = (free_address(), free_address());
         let dir = TempDir::new().unwrap();
         std::fs::write(dir.path().join("mainstay.toml"), configuration(web, admin, endpoints, routes, more)).unwrap();
         let mut command = mainstay();
         command.arg("run").arg(dir.path().join("mainstay.toml")).current_dir(dir.path());
         command.args(["--with-parent", &std::process::id().to_string()]);
+        watch(&mut command);
         let process = Process::start(&mut command, &dir.path().join("output"));
         let mut node = Self { process, web, admin, dir };
         node.wait_until_ready();
