@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use mainstay_config::ListenerId;
 use mainstay_core::{Duration, Instant};
 use mainstay_http1::{Reject, RequestFacts};
 use mainstay_telemetry::Method;
@@ -32,6 +33,8 @@ struct Serving {
     worker: Rc<Worker>,
     local: Rc<Local>,
     listener: ListenerNumber,
+    /// What `local` calls that listener.
+    id: ListenerId,
     caller: CallerSide,
     peer: Peer,
     timer: Timer,
@@ -84,6 +87,7 @@ pub(crate) async fn serve(
         worker: Rc::clone(&worker),
         local,
         listener,
+        id,
         peer,
         body: Body::default(),
         scratch: Scratch::default(),
@@ -145,27 +149,20 @@ impl Serving {
         let began = self.began.unwrap_or(now);
         let current = self.worker.local();
         // A listener that a reload took away serves what is on its connections by the rules that it knew, and closes.
-        let listener = match current.shared.listener(self.listener) {
-            Some((listener, _)) => {
-                self.follow(current, listener);
-                listener
+        if !Rc::ptr_eq(&current, &self.local) {
+            match current.shared.listener(self.listener) {
+                Some((id, _)) => self.follow(current, id),
+                None => self.caller.machine.close_after_response(),
             }
-            None => match self.local.shared.listener(self.listener) {
-                Some((listener, _)) => {
-                    self.caller.machine.close_after_response();
-                    listener
-                }
-                None => return false,
-            },
-        };
+        }
         if self.worker.is_draining() {
             self.caller.machine.close_after_response();
         }
         let local = Rc::clone(&self.local);
         let id = &mut self.scratch.id;
-        let asker = asker(&self.worker, &local, listener, &self.peer, self.caller.request(), (began, id));
+        let asker = asker(&self.worker, &local, self.id, &self.peer, self.caller.request(), (began, id));
         let request = (self.caller.request(), framing);
-        let planned = plan(&self.worker, &local, listener, &self.peer, request, asker, &mut self.scratch);
+        let planned = plan(&self.worker, &local, self.id, &self.peer, request, asker, &mut self.scratch);
         let goes_on;
         (goes_on, self.since) = match planned {
             Ok(plan) => {
@@ -178,13 +175,10 @@ impl Serving {
     }
 
     /// Takes on another configuration.
-    fn follow(&mut self, current: Rc<Local>, listener: mainstay_config::ListenerId) {
-        if Rc::ptr_eq(&current, &self.local) {
-            return;
-        }
-        let proxies = current.shared.config.listener(listener).map_or(&[][..], |listener| &listener.trusted_proxies);
+    fn follow(&mut self, current: Rc<Local>, id: ListenerId) {
+        let proxies = current.shared.config.listener(id).map_or(&[][..], |listener| &listener.trusted_proxies);
         self.peer = Peer::new(self.caller.peer, false, proxies);
-        self.local = current;
+        (self.local, self.id) = (current, id);
     }
 
     fn parts<'a>(&'a mut self, local: &'a Local) -> Parts<'a> {

@@ -129,5 +129,5 @@ impl<'a> FieldsView<'a> {
 }
 
 fn is_nomination(option: &[u8]) -> bool {
-    !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
+    option != b"keep-alive" && !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
 }

@@ -89,7 +89,7 @@ const fn marks(word: u64, bound: u8) -> u64 {
     (below | delete) & HIGH
 }
 
-#[inline]
+#[inline(always)]
 fn first_below(bytes: &[u8], bound: u8) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
@@ -110,7 +110,7 @@ fn first_below(bytes: &[u8], bound: u8) -> Option<usize> {
 }
 
 /// The place of the first control character.
-#[inline]
+#[inline(always)]
 pub(crate) fn control(bytes: &[u8]) -> Option<usize> {
     first_below(bytes, b' ')
 }

@@ -235,6 +235,12 @@ impl Bulkhead {
         self.share();
     }
 
+    /// Whether there is nobody whose wait could be over.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next call whose wait is over: it waits in vain, or a permit is free for it. `served` is how long an answer
     /// usually takes.
     #[must_use]

@@ -128,6 +128,11 @@ impl Queue {
         self.lines.iter().map(|line| line.waiting.len()).sum()
     }
 
+    /// Whether nobody waits, and nobody is still to be told that the wait was in vain.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.displaced.is_empty() && self.lines.iter().all(|line| line.waiting.is_empty())
+    }
+
     /// Whether nobody waits who is served before a newcomer of this priority.
     pub(crate) fn is_next(&self, priority: Priority) -> bool {
         self.lines[..=priority as usize].iter().all(|line| line.waiting.is_empty())

@@ -129,6 +129,9 @@ impl Service {
     /// [`crate::Input::Admitted`]. Poll it after every input to any call of the service, and after [`Service::poke`].
     #[must_use]
     pub fn poll_admitted(&mut self, now: Instant) -> Option<Admission> {
+        if self.bulkhead.is_idle() {
+            return None;
+        }
         let served = self.served();
         self.bulkhead.poll_admitted(now, served)
     }
