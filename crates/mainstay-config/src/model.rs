@@ -59,6 +59,10 @@ pub struct RateLimitId(pub usize);
 pub struct Node {
     /// What it calls itself; `None` for the host's name, which the node asks for when it starts.
     pub name: Option<String>,
+    /// Where it stands, at large. Default not told.
+    pub region: String,
+    /// Where it stands in its region: endpoints of this zone come first. Default not told.
+    pub zone: String,
     /// How many threads carry calls; `None` for one per core.
     pub workers: Option<NonZeroUsize>,
     /// The longest that a stopping node waits for what runs. Default 30 s.

@@ -35,6 +35,8 @@ pub enum Purpose {
     Mirror = 10,
     /// Whether a drill's fault hits an attempt.
     Fault = 16,
+    /// Whether a call stays in its zone.
+    Zone = 17,
 }
 
 impl Seed {

@@ -64,6 +64,7 @@ fn settings(choices: &mut Choices<'_>) -> ServiceSettings {
     let mut settings = ServiceSettings {
         balance: Balance::ALL[choices.below(Balance::ALL.len() as u32) as usize].1,
         panic: Ratio::percent(choices.below(101) as u8),
+        zone: "a".into(),
         ..ServiceSettings::default()
     };
     if choices.one_in(2) {
@@ -319,7 +320,7 @@ fn endpoint(n: u16, choices: &mut Choices<'_>) -> EndpointSpec {
     EndpointSpec {
         address: ([10, 0, 0, 1], 9000 + n + choices.below(3) as u16 * 10).into(),
         weight: 1 + choices.below(3),
-        zone: "".into(),
+        zone: ["a", "b", ""][usize::from(n) % 3].into(),
         backup: choices.one_in(5),
     }
 }

@@ -121,8 +121,10 @@ impl Node {
         for (listener, address) in &listeners {
             tracing::info!(listener, %address, "listening");
         }
-        let node = shared.name();
-        tracing::info!(node, admin = %admin_address, probe = probe.map(tracing::field::display), "the node is running");
+        let (node, place) = (shared.name(), shared.loaded().config.node.clone());
+        let told = |text: String| Some(text).filter(|text| !text.is_empty());
+        let (region, zone) = (told(place.region), told(place.zone));
+        tracing::info!(node, region, zone, admin = %admin_address, probe = probe.map(tracing::field::display), "the node is running");
         Self { shared, admin: admin_address, probe, listeners, stop_admin, tasks, watcher }
     }
 

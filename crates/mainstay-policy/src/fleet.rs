@@ -14,6 +14,8 @@
 //! A call goes to no endpoint that it has tried while another has room or is only busy; when it has tried all that are
 //! usable, it may go to one of them again, the last one last. (A service with one endpoint is retried there.)
 //!
+//! Among those who may be chosen, those of the own zone come first (`zones`), but for what a retry, a probe or a trial asks.
+//!
 //! The set of candidates is kept from one change of a state to the next, so a choice costs the same however many
 //! endpoints there are. Nothing on the way of a call allocates.
 //!
@@ -30,9 +32,10 @@ mod messages;
 #[cfg(test)]
 mod tests;
 mod warming;
+mod zones;
 
 pub use exchange::FleetDelta;
-pub use messages::{Ask, Choice, EndpointView, FleetEvent, Limping, NoEndpoint, Report};
+pub use messages::{Ask, Choice, Crossing, EndpointView, FleetEvent, Limping, NoEndpoint, Report};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -50,6 +53,7 @@ use crate::{
 };
 use choosing::has_room;
 use learned::{Census, Learned, view_of};
+use zones::Zones;
 
 /// Events kept for whoever polls; what does not fit is lost, and counted.
 const EVENTS_MAX: usize = 256;
@@ -62,6 +66,7 @@ pub struct Fleet {
     endpoints: Endpoints<Learned>,
     candidates: Candidates,
     balancer: Balancer,
+    zones: Zones,
     median: Quantile,
     tail: Quantile,
     spread: Spread,
@@ -97,6 +102,7 @@ impl Fleet {
             endpoints: Endpoints::new(),
             candidates: Candidates::default(),
             balancer: Balancer::new(settings.balance),
+            zones: Zones::default(),
             median: Quantile::median(),
             tail: Quantile::tail(),
             spread: Spread::default(),
@@ -130,6 +136,7 @@ impl Fleet {
             self.balancer = Balancer::new(settings.balance);
             self.deal_keys();
         }
+        self.number_zones();
         self.is_stale = true;
     }
 
@@ -142,6 +149,7 @@ impl Fleet {
             self.make_room();
             self.count_anew();
             self.deal_keys();
+            self.number_zones();
             self.is_stale = true;
         }
         if changes.added.len() < self.endpoints.len() {
@@ -391,7 +399,8 @@ impl Fleet {
     pub fn view(&self, now: Instant) -> Vec<EndpointView> {
         // Where too few are warm, those that are not have their whole share.
         let (scale, slow_start) = (self.scale(), self.settings.slow_start.filter(|_| !self.warming.is_empty()));
-        self.endpoints.iter().map(|endpoint| view_of(endpoint, now, &scale, slow_start)).collect()
+        let view = |endpoint| view_of(endpoint, now, &scale, slow_start, self.zone_keeps(endpoint));
+        self.endpoints.iter().map(view).collect()
     }
 
     /// The median time to the head of a good answer over all endpoints, within a few per cent.

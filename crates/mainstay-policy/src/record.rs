@@ -5,7 +5,7 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, Origin};
 
-use crate::{FaultKind, KeyEnd, KeyRefusal, LimitId};
+use crate::{Crossing, FaultKind, KeyEnd, KeyRefusal, LimitId};
 
 /// Entries kept of one call: four for each attempt (that it began, the fault of a drill, how it ended, the pause after it)
 /// and sixteen for what stands around them. No call makes more, so every attempt of every call can be accounted for; a
@@ -108,6 +108,8 @@ pub enum Decision {
         panic: bool,
         /// It shows whether an endpoint that limped keeps pace again.
         trial: bool,
+        /// Why it left the own zone, if it did.
+        crossing: Option<Crossing>,
     },
     /// A drill's fault hits an attempt, before anything of it is sent.
     Fault {

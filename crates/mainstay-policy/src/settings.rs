@@ -3,6 +3,8 @@
 //! The defaults are the contract's (`docs/reference/configuration.md` gives each with its reason). A part that is
 //! `None` is switched off.
 
+use std::sync::Arc;
+
 use mainstay_core::{Bytes, Duration, Failure, Limit, Rate, Ratio};
 
 /// Everything that the decisions of one service depend on.
@@ -17,6 +19,8 @@ pub struct ServiceSettings {
     /// When fewer than this share of the endpoints are usable, health and ejection are ignored. Default 50 %: sending a
     /// whole load to a small rest would bring the rest down too.
     pub panic: Ratio,
+    /// The zone whose endpoints come first, by the rules that do not go by keys. Default empty: no zone does.
+    pub zone: Arc<str>,
     /// Active checks. Default none.
     pub health: Option<HealthSettings>,
     /// Passive ejection of one endpoint. Default on.
@@ -44,6 +48,7 @@ impl Default for ServiceSettings {
             hash_load: Limit::At(200),
             slow_start: Some(Duration::from_secs(10)),
             panic: Ratio::percent(50),
+            zone: "".into(),
             health: None,
             outlier: Some(OutlierSettings::default()),
             breaker: Some(BreakerSettings::default()),

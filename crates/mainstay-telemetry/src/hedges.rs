@@ -56,7 +56,7 @@ mod tests {
         ] {
             let attempt = |attempt, why| {
                 let endpoint = EndpointId { slot: 0, generation: 0 };
-                Decision::Attempt { attempt, endpoint, why, probe: false, panic: false, trial: false }
+                Decision::Attempt { attempt, endpoint, why, probe: false, panic: false, trial: false, crossing: None }
             };
             let story = [attempt(0, AttemptReason::First), attempt(1, AttemptReason::Hedge), end];
             let entries = story.map(|what| Entry { after: Duration::ZERO, what });

@@ -8,7 +8,8 @@ use std::fmt::{self, Write as _};
 
 use mainstay_core::{Certainty, Duration, Failure, Origin};
 use mainstay_policy::{
-    AttemptReason, Decision, End, Entry, FallbackKind, FaultKind, KeyEnd, KeyRefusal, LimitId, NoRetry, Refusal,
+    AttemptReason, Crossing, Decision, End, Entry, FallbackKind, FaultKind, KeyEnd, KeyRefusal, LimitId, NoRetry,
+    Refusal,
 };
 
 use crate::FoundRecord;
@@ -265,9 +266,9 @@ impl FoundRecord {
     }
 
     fn attempt(&self, entry: &Entry, attempt: u8, why: AttemptReason) -> Told {
-        let (probe, panic, trial) = match entry.what {
-            Decision::Attempt { probe, panic, trial, .. } => (probe, panic, trial),
-            _ => (false, false, false),
+        let (probe, panic, trial, crossing) = match entry.what {
+            Decision::Attempt { probe, panic, trial, crossing, .. } => (probe, panic, trial, crossing),
+            _ => (false, false, false, None),
         };
         let mut text = format!("attempt {} to {}", ordinal(attempt), self.endpoint(entry, attempt));
         text.push_str(match why {
@@ -291,6 +292,13 @@ impl FoundRecord {
         }
         if trial {
             text.push_str("; the endpoint limps, and this shows whether it keeps pace with the others again");
+        }
+        if let Some(crossing) = crossing {
+            text.push_str(match crossing {
+                Crossing::Share => "; in another zone: the own one carries only a part of its calls",
+                Crossing::Room => "; in another zone: nobody in the own one could take it",
+            });
+            key = self.key("zone_aware");
         }
         if panic {
             text.push_str("; so few endpoints are usable that health and ejection are ignored");
@@ -594,7 +602,7 @@ mod tests {
 
     fn attempt(attempt: u8, why: AttemptReason) -> Decision {
         let endpoint = EndpointId { slot: u32::from(attempt), generation: 0 };
-        Decision::Attempt { attempt, endpoint, why, probe: false, panic: false, trial: false }
+        Decision::Attempt { attempt, endpoint, why, probe: false, panic: false, trial: false, crossing: None }
     }
 
     fn moved_on() -> FoundRecord {
@@ -642,6 +650,22 @@ mod tests {
         late.allowed = Duration::from_millis(300);
         let story = late.story(|_| None);
         assert!(story.contains("before the call's deadline; it may have been applied  [route.timeout]"), "{story}");
+    }
+
+    #[test]
+    fn a_call_that_leaves_its_zone_says_why() {
+        let leaves = |crossing| match attempt(0, AttemptReason::First) {
+            Decision::Attempt { attempt, endpoint, why, probe, panic, trial, .. } => {
+                let what = Decision::Attempt { attempt, endpoint, why, probe, panic, trial, crossing };
+                record(&[(40, what)]).story(|_| None)
+            }
+            _ => unreachable!(),
+        };
+        let share = leaves(Some(Crossing::Share));
+        assert!(share.contains("the own one carries only a part of its calls  [service.shop.zone_aware]"), "{share}");
+        let room = leaves(Some(Crossing::Room));
+        assert!(room.contains("nobody in the own one could take it  [service.shop.zone_aware]"), "{room}");
+        assert!(leaves(None).contains("[service.shop.balance]"));
     }
 
     #[test]

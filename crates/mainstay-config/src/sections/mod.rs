@@ -37,7 +37,7 @@ pub(crate) fn read<'a>(sink: &'a Sink<'a>, tree: &'a Tree) -> Option<Config> {
             listener::nothing_to_listen_on(root);
         }
         let routes = root.repeated("route", |section| route::route(section, &names));
-        let services = root.named("service", |name, section| service::service(name, section, &names));
+        let services = root.named("service", |name, section| service::service(name, section, &names, &node.zone));
         let rate_limits = root.named("rate_limit", rate_limit::rate_limit);
         root.later_table("store");
         Some(Config {

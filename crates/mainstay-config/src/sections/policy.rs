@@ -26,14 +26,14 @@ pub(super) struct Policy {
     pub(super) expect_body: Option<BodyMatch>,
 }
 
-pub(super) fn policy(s: &mut Section<'_>) -> Policy {
+pub(super) fn policy(s: &mut Section<'_>, zone: &str) -> Policy {
     let default = ServiceSettings::default();
     let balance = s.choice("balance", "adaptive", &Balance::ALL, &[]).unwrap_or(default.balance);
     let hash_on = s.get("hash_on", "client_ip");
     let hash_load: Limit<HashLoad> = s.get("hash_load", "200%");
     let slow_start: Option<Length> = s.get("slow_start", "10s");
     let panic: Ratio = s.get("panic", "50%");
-    s.later("zone_aware", "false");
+    let zone_aware = s.get("zone_aware", "true");
     let (health, expect_body) = s.off_unless_given("health", health).flatten().unzip();
     let settings = ServiceSettings {
         balance,
@@ -43,6 +43,7 @@ pub(super) fn policy(s: &mut Section<'_>) -> Policy {
         },
         slow_start: slow_start.map(|length| length.0),
         panic,
+        zone: if zone_aware { zone.into() } else { default.zone },
         health,
         outlier: s.on_unless_off("outlier", outlier),
         breaker: s.on_unless_off("breaker", breaker),

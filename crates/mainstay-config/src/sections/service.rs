@@ -15,12 +15,13 @@ use crate::raw::{At, Tree};
 use crate::section::Section;
 use crate::value::{Fault, Read, Value, Weight};
 
-pub(super) fn service(name: &str, s: &mut Section<'_>, names: &Names) -> Option<Service> {
+/// `zone` is the node's.
+pub(super) fn service(name: &str, s: &mut Section<'_>, names: &Names, zone: &str) -> Option<Service> {
     let fixed = endpoints(s);
     let discovered = s.off_unless_given("discover", discover);
     s.choice("protocol", "auto", &[("auto", ()), ("h1", ())], &["h2"]);
     s.later("tls", "off");
-    let Policy { settings, hash_on, expect_body } = policy::policy(s);
+    let Policy { settings, hash_on, expect_body } = policy::policy(s, zone);
     let fallback = s.table("fallback", |s| fallback::fallback(s, names));
     let policy = mainstay_policy::ServiceSettings { fallback: fallback.settings(), ..settings };
     let endpoints = source(s, fixed, discovered)?;

@@ -17,8 +17,8 @@ use Fate::{Built, Later};
 /// Each key with a value that is not its default, so that nothing passes by being what it would be anyway.
 const KEYS: &[(&str, &str, Fate)] = &[
     ("node.name", "host-a", Built),
-    ("node.region", "eu", Later),
-    ("node.zone", "a", Later),
+    ("node.region", "eu", Built),
+    ("node.zone", "a", Built),
     ("node.data_dir", "/var/lib/mainstay", Later),
     ("node.workers", "2", Built),
     ("node.drain", "10s", Built),
@@ -87,7 +87,7 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("service.shop.hash_load", "150%", Built),
     ("service.shop.slow_start", "30s", Built),
     ("service.shop.panic", "0%", Built),
-    ("service.shop.zone_aware", "true", Later),
+    ("service.shop.zone_aware", "false", Built),
     ("service.shop.health.http", "/ready", Built),
     ("service.lite.health", "{ tcp = true }", Built),
     ("service.shop.health.grpc", "package.Service", Later),
@@ -201,6 +201,7 @@ fn beside(key: &str) -> Vec<(&str, &str)> {
         }
         "rate_limit.per-caller.tiers" => beside.push(("rate_limit.per-caller.tier_from", "header:x-plan")),
         "rate_limit.per-caller.tier_from" => beside.push(("rate_limit.per-caller.tiers", "{ free = \"1/s\" }")),
+        "service.shop.zone_aware" => beside.push(("node.zone", "a")),
         _ => {}
     }
     beside
@@ -261,7 +262,6 @@ fn what_is_not_built_may_be_switched_off_in_words() {
         ("listener.0.tls", "off"),
         ("listener.0.proxy_protocol", "false"),
         ("service.shop.tls", "off"),
-        ("service.shop.zone_aware", "false"),
         ("service.shop.health.expect_body", "off"),
         ("service.shop.bulkhead.adaptive", "off"),
         ("service.shop.fallback.stale_if_error", "off"),

@@ -99,6 +99,20 @@ fn a_routes_own_retries_replace_the_services() {
 }
 
 #[test]
+fn the_nodes_zone_comes_first_unless_a_service_does_not_care() {
+    let zones = |text: &str| -> Vec<String> {
+        load(text).unwrap().config.services.iter().map(|service| service.policy.zone.to_string()).collect()
+    };
+    let at_home = SHOP.replacen(
+        "[service.shop]",
+        "[node]\nregion = \"eu\"\nzone = \"a\"\n\n[service.shop]\nzone_aware = false",
+        1,
+    );
+    assert_eq!(zones(&at_home), ["", "a", "a"]);
+    assert_eq!(zones(SHOP), [""; 3]);
+}
+
+#[test]
 fn a_service_says_who_answers_and_what_if_nobody_does() {
     let config = load(SHOP).unwrap().config;
     let shop = &config.services[0];

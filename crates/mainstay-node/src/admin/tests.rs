@@ -104,6 +104,7 @@ fn shop(now: Instant) -> ServiceView {
         latency: Some(Length::from_micros(1_500)),
         warming: None,
         limping: None,
+        zone_keeps: None,
         successes: 90,
         failures: 5,
         ejections: 1,

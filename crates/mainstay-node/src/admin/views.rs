@@ -166,10 +166,14 @@ impl Endpoint {
         let cause = view.cause.filter(|_| !draining);
         let limping = view.limping.filter(|_| view.state == EndpointState::Ready);
         let warming = view.warming.filter(|_| view.state == EndpointState::Ready);
-        let without_cause = || match (limping, warming) {
-            (Some(limping), _) => Some(("limping", limps(limping, now))),
-            (None, Some(share)) => Some(("warming", format!("new or back: takes {share} % of its share so far"))),
-            (None, None) => draining.then(|| ("operator", "an operator drains it".to_owned())),
+        let zone_keeps = view.zone_keeps.filter(|_| view.state == EndpointState::Ready);
+        let without_cause = || match (limping, warming, zone_keeps) {
+            (Some(limping), ..) => Some(("limping", limps(limping, now))),
+            (None, Some(share), _) => Some(("warming", format!("new or back: takes {share} % of its share so far"))),
+            (None, None, Some(keeps)) => {
+                Some(("zone", format!("another zone: the own one keeps {keeps} % of the calls")))
+            }
+            (None, None, None) => draining.then(|| ("operator", "an operator drains it".to_owned())),
         };
         let (word, why) = cause.map(|cause| (cause.as_str(), why(cause))).or_else(without_cause).unzip();
         let until = view.until.or(limping.map(|limping| limping.tried_at));
@@ -256,6 +260,7 @@ mod tests {
             latency: Some(Duration::from_secs(3)),
             warming: None,
             limping: None,
+            zone_keeps: None,
             successes: 0,
             failures: 2,
             ejections: 0,

@@ -66,8 +66,8 @@ impl Call {
         });
         self.hedge_at = self.next_hedge(service, now);
         self.stage = Stage::Attempting;
-        let Choice { endpoint, probe, panic, trial } = choice;
-        self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic, trial });
+        let Choice { endpoint, probe, panic, trial, crossing } = choice;
+        self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic, trial, crossing });
         self.send_or_suffer(service, now, attempt);
     }
 

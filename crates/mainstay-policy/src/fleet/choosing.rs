@@ -3,8 +3,9 @@
 use mainstay_core::{Duration, EndpointId, Instant, Limit, Purpose};
 
 use super::learned::Learned;
+use super::zones::Side;
 use super::{Ask, Choice, Fleet, FleetEvent, NoEndpoint};
-use crate::balance::{Excluded, Luck};
+use crate::balance::{Candidates, Excluded, Luck};
 use crate::endpoints::Endpoint;
 use crate::latency::Scale;
 use crate::{Balance, EndpointState, ServiceSettings};
@@ -40,14 +41,17 @@ impl Fleet {
     pub fn choose(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Choice, NoEndpoint> {
         self.refresh(now);
         if let Some(slot) = self.pick_probe(now, ask) {
-            return self.begin(now, slot, false).ok_or(NoEndpoint::Empty);
+            return self.begin(now, slot).ok_or(NoEndpoint::Empty);
         }
         if let Some(slot) = self.pick_trial(now, ask) {
-            return self.begin(now, slot, true).ok_or(NoEndpoint::Empty);
+            return self.begin(now, slot).map(|choice| Choice { trial: true, ..choice }).ok_or(NoEndpoint::Empty);
         }
-        let picked = self.pick(now, ask, ask.tried).or_else(|| self.pick_limping(ask));
+        let side = self.side_of(ask);
+        let on_side = side.and_then(|side| self.pick_among(now, ask, side, &[], true));
+        let picked = on_side.or_else(|| self.pick(now, ask, ask.tried)).or_else(|| self.pick_limping(ask));
         let slot = picked.or_else(|| self.pick_again(now, ask)).ok_or_else(|| self.refusal(ask))?;
-        self.begin(now, slot, false).ok_or(NoEndpoint::Empty)
+        let crossing = side.and_then(|side| self.crossing(side, slot));
+        self.begin(now, slot).map(|choice| Choice { crossing, ..choice }).ok_or(NoEndpoint::Empty)
     }
 
     /// Whether an endpoint that is none of `tried` is usable now, be it busy or not.
@@ -57,7 +61,7 @@ impl Fleet {
     }
 
     fn has_untried(&self, tried: &[EndpointId]) -> bool {
-        self.excluded(tried).len() < self.candidates.len() || self.has_untried_limping(tried)
+        self.excluded(&self.candidates, tried).len() < self.candidates.len() || self.has_untried_limping(tried)
     }
 
     /// Lets due transitions happen, and gathers the candidates anew if anything changed.
@@ -104,6 +108,7 @@ impl Fleet {
         let fill = candidates().filter(|endpoint| !(are_left_alone && limps(endpoint)));
         self.candidates.fill(fill.map(|endpoint| (endpoint.id.slot, endpoint.spec.weight)));
         self.balancer.restart(&self.candidates);
+        self.gather_zones(panic);
         if panic != self.census.panic {
             self.census.panic = panic;
             self.tell(FleetEvent::Panic { on: panic });
@@ -151,14 +156,22 @@ impl Fleet {
     /// warm up or have more than their share while that is possible.
     fn pick(&mut self, now: Instant, ask: &Ask<'_>, tried: &[EndpointId]) -> Option<u32> {
         let has_regard = !self.warming.is_empty() || self.load_limit().is_some();
-        let considerate = if has_regard { self.pick_among(now, ask, tried, true) } else { None };
-        considerate.or_else(|| self.pick_among(now, ask, tried, false))
+        let considerate = if has_regard { self.pick_among(now, ask, Side::All, tried, true) } else { None };
+        considerate.or_else(|| self.pick_among(now, ask, Side::All, tried, false))
     }
 
-    fn pick_among(&mut self, now: Instant, ask: &Ask<'_>, tried: &[EndpointId], regard: bool) -> Option<u32> {
-        let mut excluded = self.excluded(tried);
+    fn pick_among(
+        &mut self,
+        now: Instant,
+        ask: &Ask<'_>,
+        side: Side,
+        tried: &[EndpointId],
+        regard: bool,
+    ) -> Option<u32> {
+        let candidates = self.zones.candidates(side).unwrap_or(&self.candidates);
+        let mut excluded = self.excluded(candidates, tried);
         if regard {
-            self.leave_out_warming(now, ask, &mut excluded);
+            self.leave_out_warming(now, ask, candidates, &mut excluded);
         }
         let load_limit = self.load_limit().filter(|_| regard);
         let scale = self.scale();
@@ -168,7 +181,8 @@ impl Fleet {
             hash: ask.hash,
         };
         let warming = self.warming_for(now, ask).filter(|_| regard);
-        let Self { endpoints, candidates, balancer, settings, .. } = self;
+        let Self { endpoints, candidates, balancer, zones, settings, .. } = self;
+        let (candidates, balancer) = zones.of(side).unwrap_or((candidates, balancer));
         let at = |place| endpoints.at(candidates.slot(place));
         let is_spared = |place, endpoint: &Endpoint<Learned>| {
             let most = load_limit.map(|limit| limit.of(candidates.weight(place), candidates.total()));
@@ -222,7 +236,7 @@ impl Fleet {
         }
     }
 
-    fn begin(&mut self, now: Instant, slot: u32, trial: bool) -> Option<Choice> {
+    fn begin(&mut self, now: Instant, slot: u32) -> Option<Choice> {
         let endpoint = self.endpoints.at_mut(slot)?;
         let learned = &mut endpoint.learned;
         learned.load.begin(now);
@@ -232,15 +246,15 @@ impl Fleet {
         if probe {
             learned.availability.take_probe();
         }
-        let choice = Choice { endpoint: endpoint.id, probe, panic: self.census.panic, trial };
+        let choice = Choice { endpoint: endpoint.id, probe, panic: self.census.panic, trial: false, crossing: None };
         self.touch(slot);
         Some(choice)
     }
 
-    fn excluded(&self, tried: &[EndpointId]) -> Excluded {
+    fn excluded(&self, candidates: &Candidates, tried: &[EndpointId]) -> Excluded {
         let mut excluded = Excluded::default();
         let known = tried.iter().filter(|id| self.endpoints.get(**id).is_some());
-        known.filter_map(|id| self.candidates.place(id.slot)).for_each(|place| excluded.insert(place));
+        known.filter_map(|id| candidates.place(id.slot)).for_each(|place| excluded.insert(place));
         excluded
     }
 

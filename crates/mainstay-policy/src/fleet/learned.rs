@@ -24,6 +24,8 @@ pub(super) struct Learned {
     pub(super) latency: Latency,
     pub(super) load: Load,
     pub(super) pace: Pace,
+    /// The number of its zone, where zones are looked at.
+    pub(super) zone: u32,
     /// Since when its share grows, if it is new or back.
     pub(super) warm_since: Option<Instant>,
     pub(super) successes: u64,
@@ -55,6 +57,7 @@ impl Learned {
             latency: Latency::default(),
             load: Load::default(),
             pace: Pace::default(),
+            zone: 0,
             warm_since: None,
             successes: 0,
             failures: 0,
@@ -176,6 +179,7 @@ pub(super) fn view_of(
     now: Instant,
     scale: &Scale,
     slow_start: Option<Duration>,
+    zone_keeps: Option<u8>,
 ) -> EndpointView {
     let Endpoint { id, spec, learned } = endpoint;
     // A state that time has ended already is shown ended, though no call has come to notice.
@@ -199,6 +203,7 @@ pub(super) fn view_of(
             others: nanos(limp.others),
             tried_at: limp.due,
         }),
+        zone_keeps,
         successes: learned.successes,
         failures: learned.failures,
         ejections: learned.ejections,

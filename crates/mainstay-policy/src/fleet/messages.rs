@@ -34,6 +34,17 @@ pub struct Choice {
     pub panic: bool,
     /// It is to show whether a limping endpoint keeps pace again.
     pub trial: bool,
+    /// Why it leaves the own zone, if it does.
+    pub crossing: Option<Crossing>,
+}
+
+/// Why a first attempt leaves the zone whose endpoints come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crossing {
+    /// The zone carries a part of its load only, and this call is of the rest.
+    Share,
+    /// The call was to stay, and nobody in the zone could take it.
+    Room,
 }
 
 /// Why no endpoint was chosen.
@@ -189,6 +200,8 @@ pub struct EndpointView {
     pub warming: Option<u8>,
     /// How it falls behind the others, if it does.
     pub limping: Option<Limping>,
+    /// The share of the calls in hundredths that stays in the own zone, where this endpoint stands in another.
+    pub zone_keeps: Option<u8>,
     /// Attempts that went well.
     pub successes: u64,
     /// Attempts that failed by its fault.

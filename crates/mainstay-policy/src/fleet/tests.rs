@@ -9,6 +9,7 @@ mod laws;
 mod passive;
 mod slow_start;
 mod workers;
+mod zones;
 
 use super::*;
 use crate::{Cause, HealthSettings, Probe};

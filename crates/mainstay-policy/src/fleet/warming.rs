@@ -12,7 +12,7 @@ use mainstay_core::{Duration, Instant, Purpose, Seed, below};
 
 use super::learned::Learned;
 use super::{Ask, Fleet};
-use crate::balance::Excluded;
+use crate::balance::{Candidates, Excluded};
 
 /// So many are left out of the draw; what more there are is passed over when it is drawn.
 const LEFT_OUT: usize = 8;
@@ -82,13 +82,19 @@ impl Fleet {
     }
 
     /// Leaves those out of a draw that refuse this call.
-    pub(super) fn leave_out_warming(&self, now: Instant, ask: &Ask<'_>, excluded: &mut Excluded) {
+    pub(super) fn leave_out_warming(
+        &self,
+        now: Instant,
+        ask: &Ask<'_>,
+        candidates: &Candidates,
+        excluded: &mut Excluded,
+    ) {
         let Some(warming) = self.warming_for(now, ask) else { return };
         let count = self.warming.len();
         for step in 0..count.min(LEFT_OUT) {
             let slot = self.warming[(ask.call.0 as usize).wrapping_add(step) % count];
             if self.endpoints.at(slot).is_some_and(|endpoint| warming.is_refused_by(slot, &endpoint.learned))
-                && let Some(place) = self.candidates.place(slot)
+                && let Some(place) = candidates.place(slot)
             {
                 excluded.insert(place);
             }

@@ -37,6 +37,7 @@ fn draw_settings(luck: &mut Luck) -> ServiceSettings {
     let mut settings = ServiceSettings {
         balance: Balance::ALL[luck.below(Balance::ALL.len() as u64) as usize].1,
         panic: Ratio::percent(luck.below(101) as u8),
+        zone: "a".into(),
         ..ServiceSettings::default()
     };
     if luck.one_in(2) {
@@ -78,7 +79,7 @@ fn draw_endpoints(luck: &mut Luck) -> Vec<EndpointSpec> {
         .map(|n| EndpointSpec {
             address: ([10, 0, 0, 1], 9000 + n + luck.below(3) as u16 * 10).into(),
             weight: 1 + luck.below(3) as u32,
-            zone: "".into(),
+            zone: ["a", "b", ""][usize::from(n) % 3].into(),
             backup: luck.one_in(5),
         })
         .collect()

@@ -110,7 +110,15 @@ mod tests {
 
     fn attempt(attempt: u8) -> Decision {
         let endpoint = endpoint(u32::from(attempt) + 10);
-        Decision::Attempt { attempt, endpoint, why: AttemptReason::First, probe: false, panic: false, trial: false }
+        Decision::Attempt {
+            attempt,
+            endpoint,
+            why: AttemptReason::First,
+            probe: false,
+            panic: false,
+            trial: false,
+            crossing: None,
+        }
     }
 
     fn told(story: &[(u64, Decision)]) -> Vec<(u32, u64, u64, &'static str, Certainty)> {
