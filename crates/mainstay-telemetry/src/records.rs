@@ -232,6 +232,14 @@ impl RecordRing {
             + self.hashes.capacity() * size_of::<u32>()
             + self.entries.capacity() * size_of::<Entry>()
     }
+
+    /// Bytes of it that hold records, or have held some: what the system has given so far.
+    #[must_use]
+    pub fn memory_in_use(&self) -> usize {
+        self.heads.len() * size_of::<Head>()
+            + self.hashes.len() * size_of::<u32>()
+            + self.entries.len() * size_of::<Entry>()
+    }
 }
 
 impl std::fmt::Debug for RecordRing {

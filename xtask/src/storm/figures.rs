@@ -145,6 +145,9 @@ pub(super) struct Memory {
     pub(super) before: u64,
     pub(super) peak: u64,
     pub(super) after: u64,
+    /// Of what came in between: what Mainstay had set aside for records, and has used.
+    #[serde(default)]
+    pub(super) records: u64,
 }
 
 impl Memory {
@@ -152,11 +155,12 @@ impl Memory {
     pub(super) fn of(readings: &[(f64, u64)], fault_at: f64) -> Self {
         let before = readings.iter().rev().find(|(at, _)| *at < fault_at).map_or(0, |(_, kib)| *kib);
         let peak = readings.iter().map(|(_, kib)| *kib).max().unwrap_or(0);
-        Self { before, peak, after: readings.last().map_or(0, |(_, kib)| *kib) }
+        Self { before, peak, after: readings.last().map_or(0, |(_, kib)| *kib), records: 0 }
     }
 
+    /// Without the records, which have a bound of their own.
     pub(super) fn growth(self) -> i64 {
-        self.after as i64 - self.before as i64
+        self.after as i64 - self.before as i64 - self.records as i64
     }
 }
 

@@ -118,7 +118,13 @@ fn judge_surge(figures: &Figures, direct: Option<&Figures>) -> Vec<Verdict> {
             format!("normal {normal} (within {NORMAL_AFTER:.0} s)"),
             surge.normal_after.is_some_and(|seconds| seconds <= NORMAL_AFTER),
         ),
-        verdict(format!("{growth} KiB more memory after than before (at most {GROWTH})"), growth <= GROWTH),
+        verdict(
+            format!(
+                "{growth} KiB more memory after than before, and {} KiB of records within their bound (at most {GROWTH})",
+                figures.memory.records
+            ),
+            growth <= GROWTH,
+        ),
     ];
     match direct.and_then(|direct| direct.surge.as_ref()) {
         Some(direct) => {

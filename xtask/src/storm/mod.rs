@@ -221,6 +221,7 @@ fn judge(
     let accounts = Accounts::read(stage, peer, scenario)?;
     let mut figures = Figures::of(samples, &stage.arrivals()?, times);
     figures.memory = Memory::of(&watch.resident, seconds as f64 * 0.25);
+    figures.memory.records = records_since(&after, samples, times.begin);
     figures.cores = Cores {
         proxy: watch.cores(Part::Proxy),
         load: watch.cores(Part::Load),
@@ -237,6 +238,14 @@ fn judge(
         Kind::Part | Kind::Wrong => {}
     }
     Ok(figures)
+}
+
+/// KiB of records of the requests that were due from `begin` on: each takes about the same.
+fn records_since(metrics: &str, samples: &[Sample], begin: f64) -> u64 {
+    let used = metrics.lines().find_map(|line| line.strip_prefix("mainstay_records_used_bytes "));
+    let used = used.and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0);
+    let since = samples.iter().filter(|sample| sample.due >= begin).count();
+    (used * since as f64 / samples.len().max(1) as f64 / 1024.0) as u64
 }
 
 /// Compares log, metrics and instances, when all has been written down; gives the metrics too.

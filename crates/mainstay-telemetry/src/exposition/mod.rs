@@ -365,6 +365,8 @@ fn records(text: &mut Text<'_>, snapshot: &Snapshot) {
     if rings.bytes > 0 {
         text.single("mainstay_records", Kind::Gauge, "Requests that can be explained.", rings.records);
         text.single("mainstay_records_bytes", Kind::Gauge, "Memory for the records of requests.", rings.bytes);
+        let help = "Memory for the records of requests that has been used so far.";
+        text.single("mainstay_records_used_bytes", Kind::Gauge, help, rings.used);
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct RingFigures {
     pub(crate) records: u64,
     /// Bytes that they may take.
     pub(crate) bytes: u64,
+    /// Those of them that have been used.
+    pub(crate) used: u64,
 }
 
 /// What is counted for each service.
@@ -187,12 +189,14 @@ impl Snapshot {
         add_all(&mut self.accepted, &other.accepted);
         self.records.records += other.records.records;
         self.records.bytes += other.records.bytes;
+        self.records.used += other.records.used;
     }
 
     /// The same with the state of the worker's record ring.
     #[must_use]
     pub fn with_records(mut self, ring: &RecordRing) -> Self {
-        self.records = RingFigures { records: ring.len() as u64, bytes: ring.memory() as u64 };
+        self.records =
+            RingFigures { records: ring.len() as u64, bytes: ring.memory() as u64, used: ring.memory_in_use() as u64 };
         self
     }
 
