@@ -20,5 +20,6 @@ mod memory;
 mod mirroring;
 mod overload;
 mod peers;
+mod stale;
 mod steering;
 mod support;

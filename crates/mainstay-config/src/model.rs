@@ -301,8 +301,12 @@ pub enum HashOn {
 }
 
 /// What answers when a service does not, tried in this order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fallback {
+    /// An answer that was kept, up to this time past its freshness.
+    pub stale_if_error: Option<Duration>,
+    /// Memory for the answers that are kept. Default 64 MiB.
+    pub stale_memory: Bytes,
     /// Another service, on what is left of the deadline. No chain of these comes back to where it began.
     pub service: Option<ServiceId>,
     /// A fixed answer.

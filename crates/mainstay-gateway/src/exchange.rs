@@ -29,7 +29,8 @@ use std::task::{Context, Poll, ready};
 use mainstay_core::{CallId, Duration, Failure, Instant};
 use mainstay_http1::ResponseFacts;
 use mainstay_policy::{
-    AttemptOrder, Call, Decision, Facts, Input, LimitId, LimitVerdict, Output, RefuseOrder, RetrySettings, Turn,
+    AttemptOrder, Call, Decision, Facts, Input, KeepTerms, LimitId, LimitVerdict, Output, RefuseOrder, RetrySettings,
+    Turn,
 };
 use mainstay_telemetry::LimitKey;
 
@@ -41,7 +42,7 @@ use crate::idempotency::HeldKey;
 use crate::kept::Taking;
 use crate::limits::{Asking, Hearing};
 use crate::message::Body;
-use crate::plan::{Plan, Scratch, hash_for};
+use crate::plan::{Plan, Scratch, has_stale, hash_for};
 use crate::timer::Timer;
 use crate::worker::{Local, ServiceCell, Worker};
 
@@ -127,8 +128,10 @@ pub(crate) struct Exchange<'a> {
     told: Vec<Told>,
     /// The key of the request, where its first answer is kept.
     key: Option<Box<HeldKey>>,
-    /// The answer that passes, for its repeats.
+    /// The answer that passes, for those to whom it is to be given again.
     taking: Option<Box<Taking>>,
+    /// The terms on which it may stand in for its service.
+    terms: Option<KeepTerms>,
     /// A kept answer that is given.
     giving: Option<Giving>,
     /// A call in place of the caller's own may have had an effect.
@@ -163,6 +166,7 @@ impl<'a> Exchange<'a> {
             told: Vec::new(),
             key: None,
             taking: None,
+            terms: None,
             giving: None,
             applied: false,
             alone: None,
@@ -263,6 +267,8 @@ impl<'a> Exchange<'a> {
                 }
                 Output::Cancel { attempt } => self.cancel(attempt),
                 Output::Forward { attempt, retries_used } => self.forward(attempt, retries_used),
+                Output::AskStale => self.ask_stale(),
+                Output::RespondStale(order) => self.respond_stale(&order),
                 Output::FallbackService => self.enter_fallback(),
                 Output::Respond => self.respond(),
                 Output::Refuse(order) => self.refuse(&order),
@@ -333,7 +339,8 @@ impl<'a> Exchange<'a> {
         let request = self.parts.caller.request();
         let path = &self.parts.scratch.canonical;
         let hash = hash_for(self.parts.local, index, request, path, self.plan.asker.client);
-        let facts = Facts { hash, limited: false, keyed: false, ..self.plan.facts };
+        let stale = has_stale(self.parts.local, index, request);
+        let facts = Facts { hash, limited: false, keyed: false, stale, ..self.plan.facts };
         let leg = Leg::new(&self.parts, index, self.parts.worker.next_call(), facts, self.now);
         self.outer.push(std::mem::replace(&mut self.leg, leg));
         self.input(Input::Begin);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mainstay_config::Config;
 use mainstay_core::Seed;
-use mainstay_policy::{BreakerOrder, Fault, FaultOrder, KeyFigures, Order, ServiceView};
+use mainstay_policy::{BreakerOrder, Fault, FaultOrder, KeyFigures, Order, ServiceView, StaleFigures};
 use mainstay_telemetry::{AccessLog, FoundRecord, Names, Snapshot as Counters};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -113,6 +113,8 @@ pub struct ServiceState {
     pub view: ServiceView,
     /// What its kept keys take; `None` when it keeps none.
     pub keys: Option<KeyFigures>,
+    /// What its answers take that may stand in; `None` when it keeps none.
+    pub stale: Option<StaleFigures>,
 }
 
 impl Gateway {
@@ -177,7 +179,8 @@ impl Gateway {
         let state = |(name, view): (Arc<str>, ServiceView)| {
             let base = snapshot.services.iter().find(|base| base.name == name);
             let keys = base.and_then(|base| base.keys.as_ref()).map(|keys| keys.figures());
-            ServiceState { name: name.to_string(), view, keys }
+            let stale = base.and_then(|base| base.stale.as_ref()).map(|stale| stale.figures());
+            ServiceState { name: name.to_string(), view, keys, stale }
         };
         views.into_iter().map(state).collect()
     }

@@ -29,6 +29,7 @@ mod plan;
 mod route;
 mod serve;
 mod snapshot;
+mod stale;
 mod timer;
 mod upstream;
 mod view;

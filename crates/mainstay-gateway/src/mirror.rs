@@ -235,7 +235,7 @@ impl Mirror {
                 let status = attempt.status.unwrap_or_default();
                 attempt.head_done();
                 self.result = if status < 500 { MirrorResult::Answered } else { MirrorResult::Failed };
-                let head = AnswerFacts { status, retry_after: None, retries_used: false };
+                let head = AnswerFacts { status, retry_after: None, retries_used: false, replaceable: false };
                 self.input(Input::Head { attempt: number, head });
             }
             Poll::Ready(AttemptNews::Interim(_)) => attempt.head_done(),

@@ -169,6 +169,7 @@ pub(crate) fn plan<'a>(
         limited: !route.rate_limits.is_empty(),
         priority: caller_priority(fields, peer.trusted).unwrap_or(route.priority),
         keyed: is_keyed(local, service.0, request),
+        stale: has_stale(local, service.0, request),
     };
     let body = match framing.body {
         BodyKind::None => BodyLength::Empty,
@@ -184,6 +185,12 @@ fn is_keyed(local: &Local, service: usize, request: RequestView<'_>) -> bool {
     local.shared.services.get(service).is_some_and(|base| base.keys.is_some())
         && request.get(Known::IdempotencyKey).is_some()
         && !MethodClass::of(request.method()).is_idempotent()
+}
+
+/// Whether an answer to such a request may have been kept to stand in for the service.
+pub(crate) fn has_stale(local: &Local, service: usize, request: RequestView<'_>) -> bool {
+    local.shared.services.get(service).is_some_and(|base| base.stale.is_some())
+        && matches!(request.method(), b"GET" | b"HEAD")
 }
 
 /// The hash by which the service's balancing goes, where it goes by one.

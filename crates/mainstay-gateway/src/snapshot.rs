@@ -19,6 +19,7 @@ use crate::idempotency::KeyStore;
 use crate::limits::Limits as RateLimits;
 use crate::listener::ListenerNumber;
 use crate::route::RouteTable;
+use crate::stale::StaleStore;
 
 /// What lives as long as the gateway.
 #[derive(Debug)]
@@ -56,6 +57,8 @@ pub(crate) struct ServiceBase {
     pub(crate) permits: PermitPool,
     /// The first answers of `Idempotency-Key`s, where they are kept.
     pub(crate) keys: Option<Arc<KeyStore>>,
+    /// Answers that may stand in for the service, where they are kept.
+    pub(crate) stale: Option<Arc<StaleStore>>,
 }
 
 impl ServiceBase {
@@ -69,11 +72,19 @@ impl ServiceBase {
             }
             None => Arc::new(KeyStore::new(settings)),
         };
+        let stale = || match before.and_then(|before| before.stale.as_ref()) {
+            Some(kept) => {
+                kept.configure(&policy.fallback);
+                Arc::clone(kept)
+            }
+            None => Arc::new(StaleStore::new(&policy.fallback)),
+        };
         Self {
             name: before.map_or_else(|| service.name.as_str().into(), |before| Arc::clone(&before.name)),
             permits: before
                 .map_or_else(|| PermitPool::new(policy.bulkhead.concurrency, workers), |base| base.permits.clone()),
             keys: policy.idempotency.as_ref().map(keys),
+            stale: policy.fallback.stale_if_error.map(|_| stale()),
         }
     }
 }

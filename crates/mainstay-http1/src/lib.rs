@@ -37,6 +37,7 @@
 //! Sources: RFC 9110 (semantics), RFC 9112 (HTTP/1.1), RFC 3986 (authorities).
 
 mod body;
+mod caching;
 mod client;
 mod encode;
 mod fields;
@@ -51,6 +52,7 @@ mod target;
 mod writer;
 
 pub use body::{BodyDecoder, BodyEvent, BodyKind, CHUNK_EXTENSIONS_MAX};
+pub use caching::CacheControl;
 pub use client::{ClientConnection, INTERIM_MAX, InstanceEof, OutgoingRequest, ResponseEvent};
 pub use encode::{
     InvalidField, chunk_header, decimal, end_of_head, field, field_u64, last_chunk, reason, request_line, status_line,

@@ -9,7 +9,7 @@ use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant, L
 use mainstay_policy::{
     Adaptive, AnswerFacts, AttemptReason, Balance, BreakerOrder, BudgetSettings, Call, CheckFailure, CheckResult,
     EndpointSpec, Facts, HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, KeyRefusal, KeyVerdict, LimitId,
-    LimitVerdict, Order, Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings,
+    LimitVerdict, Order, Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings, Usable,
 };
 
 use crate::bytes::Choices;
@@ -165,6 +165,7 @@ impl Play<'_> {
             limited: choices.one_in(4),
             priority: choices.pick(&Priority::ALL),
             keyed: choices.one_in(4),
+            stale: choices.one_in(4),
         };
         let mut call = Call::new(CallId(self.begun), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -212,10 +213,23 @@ impl Play<'_> {
                 KeyVerdict::Replay { status: 201, age: Duration::ZERO },
                 KeyVerdict::Refused(KeyRefusal::Unknown),
             ])),
+            15 => {
+                let second = Duration::from_secs(1);
+                let usable = Usable { age: second, fresh_for: Duration::ZERO, stale_for: second };
+                Input::Stale(choices.one_in(2).then_some(usable))
+            }
             _ => {
                 let status = choices.pick(&[200, 200, 404, 429, 500, 503]);
                 let retry_after = choices.one_in(8).then_some(Duration::from_millis(choices.pick(&[0, 5, 2_000])));
-                Input::Head { attempt, head: AnswerFacts { status, retry_after, retries_used: choices.one_in(16) } }
+                Input::Head {
+                    attempt,
+                    head: AnswerFacts {
+                        status,
+                        retry_after,
+                        retries_used: choices.one_in(16),
+                        replaceable: choices.one_in(2),
+                    },
+                }
             }
         }
     }
@@ -308,6 +322,7 @@ impl Play<'_> {
             limited: false,
             priority: Priority::Normal,
             keyed: false,
+            stale: false,
         };
         let mut call = Call::new(CallId(u64::MAX), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -346,12 +361,14 @@ impl Seen {
                     assert!(!self.answered && self.orders.contains(&attempt), "one answer, of an attempt that runs");
                     self.answered = true;
                 }
-                Output::Respond | Output::Refuse(_) | Output::Replay => {
+                Output::Respond | Output::Refuse(_) | Output::Replay | Output::RespondStale(_) => {
                     assert!(!self.answered, "one answer");
                     self.answered = true;
                 }
                 Output::Abort => assert!(self.answered, "only what has begun is broken off"),
-                Output::AskLimits | Output::AskKey | Output::FallbackService => assert!(!self.answered),
+                Output::AskLimits | Output::AskKey | Output::AskStale | Output::FallbackService => {
+                    assert!(!self.answered);
+                }
                 #[allow(unreachable_patterns, reason = "whatever else there will be to do is nothing to this law")]
                 _ => {}
             }

@@ -278,6 +278,7 @@ fn service_figures(state: &ServiceState) -> ServiceFigures {
         },
         queued: u64::from(view.waiting),
         keys: state.keys,
+        stale: state.stale,
         endpoints: view.endpoints.iter().map(endpoint).collect(),
     }
 }

@@ -30,7 +30,7 @@ use crate::service::{Held, LostAndFound};
 use crate::{
     Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, HedgeAfter,
     HedgeSettings, KeyEnd, KeyRefusal, LimitId, LimitVerdict, NoEndpoint, NoPlace, NoRetry, Record, Refusal, Report,
-    RetrySettings, Sample, Service, Turn, WholeAnswer, Wish, invites_repeat, key_end, pause,
+    RetrySettings, Sample, Service, Turn, Usable, WholeAnswer, Wish, invites_repeat, key_end, pause,
 };
 
 mod attempts;
@@ -107,6 +107,7 @@ enum Stage {
     Streaming {
         status: u16,
     },
+    AskingStale,
     Delegated,
     Ended,
 }
@@ -165,6 +166,7 @@ impl Call {
             Input::Head { attempt, head } => self.head(service, now, attempt, head),
             Input::Failed { attempt, failure, certainty } => self.failed(service, now, attempt, failure, certainty),
             Input::Finished { clean } => self.finished(service, now, clean),
+            Input::Stale(found) => self.stale(service, now, found),
             Input::FallbackEnded { answered } => self.fallback_ended(service, now, answered),
             Input::CallerLeft => self.caller_left(service, now),
         }
@@ -184,7 +186,15 @@ impl Call {
             (Stage::AwaitingKey, _) => self.refuse_key(now, KeyRefusal::InProgress),
             (Stage::Attempting, why) => self.late(service, now, why),
             (Stage::Streaming { .. }, _) => self.cut_stream(service, now),
-            (Stage::Arriving | Stage::AskingLimits | Stage::AskingKey | Stage::Delegated | Stage::Ended, _) => {}
+            (
+                Stage::Arriving
+                | Stage::AskingLimits
+                | Stage::AskingKey
+                | Stage::AskingStale
+                | Stage::Delegated
+                | Stage::Ended,
+                _,
+            ) => {}
         }
     }
 
@@ -210,7 +220,12 @@ impl Call {
                 Some(earlier(next.at, next.why))
             }
             Stage::Streaming { .. } => self.facts.covers_body.then_some(call),
-            Stage::Arriving | Stage::AskingLimits | Stage::AskingKey | Stage::Delegated | Stage::Ended => None,
+            Stage::Arriving
+            | Stage::AskingLimits
+            | Stage::AskingKey
+            | Stage::AskingStale
+            | Stage::Delegated
+            | Stage::Ended => None,
         }
     }
 
@@ -427,6 +442,27 @@ impl Call {
         // A call that was refused by ourselves counts neither way; settling twice changes nothing.
         self.settle(service, now, CallOutcome::Nothing);
         self.refusal = Some((refusal, retry_after));
+        if self.facts.stale && refusal.is_failure_of_service() {
+            self.stage = Stage::AskingStale;
+            self.output(Output::AskStale);
+        } else {
+            self.ask_another(service, now);
+        }
+    }
+
+    fn stale(&mut self, service: &Service, now: Instant, found: Option<Usable>) {
+        if self.stage != Stage::AskingStale {
+            return;
+        }
+        let (Some(usable), Some((why, _))) = (found, self.refusal) else { return self.ask_another(service, now) };
+        let seconds = |length: Duration| u32::try_from(length.as_millis() / 1000).unwrap_or(u32::MAX);
+        let (age_secs, stale_secs) = (seconds(usable.age), seconds(usable.stale_for));
+        self.record.push(now, Decision::Stale { why, age_secs, stale_secs });
+        self.end(now, End::Fallback(FallbackKind::Stale));
+        self.output(Output::RespondStale(StaleOrder { refusal: why, attempts: self.made, usable }));
+    }
+
+    fn ask_another(&mut self, service: &Service, now: Instant) {
         if service.settings().fallback.service && now < self.facts.deadline {
             self.record.push(now, Decision::Fallback { kind: FallbackKind::Service });
             self.stage = Stage::Delegated;
@@ -505,6 +541,7 @@ impl Call {
             | Stage::AskingKey
             | Stage::AwaitingKey
             | Stage::Pausing { .. }
+            | Stage::AskingStale
             | Stage::Delegated => {}
         }
         self.release_all(service, now, true);

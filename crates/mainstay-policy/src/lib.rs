@@ -36,6 +36,7 @@ mod retry;
 mod service;
 mod settings;
 mod spread;
+mod stale;
 mod window;
 
 pub use availability::*;
@@ -55,4 +56,5 @@ pub use record::*;
 pub use retry::*;
 pub use service::*;
 pub use settings::*;
+pub use stale::*;
 pub use window::*;

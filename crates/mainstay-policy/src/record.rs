@@ -179,6 +179,15 @@ pub enum Decision {
         /// What.
         kind: FallbackKind,
     },
+    /// An answer that was kept is given in the place of one that did not come.
+    Stale {
+        /// Why none came.
+        why: Refusal,
+        /// How old it is, in seconds.
+        age_secs: u32,
+        /// For how long it has been stale, in seconds; 0 while it is fresh.
+        stale_secs: u32,
+    },
     /// The answer broke off after its head had gone down.
     Interrupted {
         /// Of which attempt.
@@ -258,6 +267,8 @@ impl NoRetry {
 /// What answered in the service's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FallbackKind {
+    /// An answer that was kept.
+    Stale,
     /// Another service.
     Service,
     /// The fixed answer.
@@ -269,6 +280,7 @@ impl FallbackKind {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Stale => "stale",
             Self::Service => "service",
             Self::Respond => "respond",
         }
@@ -355,6 +367,26 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether an answer that was kept may stand in for the one that is missing (RFC 5861, section 4): not for an answer
+    /// that says of the request that it cannot be done.
+    #[must_use]
+    pub const fn is_failure_of_service(self) -> bool {
+        match self {
+            Self::Failed(Failure::Status(status)) => matches!(status, 500 | 502 | 503 | 504),
+            Self::DeadlinePassed | Self::RateLimited | Self::SlowRequest | Self::Key(_) => false,
+            Self::BreakerOpen
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::LongWait
+            | Self::Displaced
+            | Self::Hopeless
+            | Self::Exhausted
+            | Self::NoEndpoint
+            | Self::Deadline
+            | Self::Failed(_) => true,
+        }
+    }
+
     /// Whose it is.
     #[must_use]
     pub const fn origin(self) -> Origin {

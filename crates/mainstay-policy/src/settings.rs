@@ -548,12 +548,22 @@ impl Default for IdempotencySettings {
 }
 
 /// What answers when the service does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FallbackSettings {
-    /// Another service is asked first, on what is left of the deadline.
+    /// An answer that was kept, up to this time past its freshness. Default not.
+    pub stale_if_error: Option<Duration>,
+    /// Memory of one service's kept answers over all workers. Default 64 MiB.
+    pub stale_memory: Bytes,
+    /// Another service is asked, on what is left of the deadline.
     pub service: bool,
     /// A fixed answer stands ready.
     pub respond: bool,
+}
+
+impl Default for FallbackSettings {
+    fn default() -> Self {
+        Self { stale_if_error: None, stale_memory: Bytes::mib(64), service: false, respond: false }
+    }
 }
 
 /// One limit on how often something may happen.

@@ -182,6 +182,7 @@ impl FoundRecord {
                 self.no_retry_key(why),
             ),
             Decision::Fallback { kind } => self.fallback(kind),
+            Decision::Stale { why, age_secs, stale_secs } => self.stale(why, age_secs, stale_secs),
             Decision::Interrupted { attempt } => told(
                 "interrupted",
                 format!("attempt {}: the answer broke off after its head had gone down", ordinal(attempt)),
@@ -405,9 +406,21 @@ impl FoundRecord {
 
     fn fallback(&self, kind: FallbackKind) -> Told {
         match kind {
+            FallbackKind::Stale => told("fallback", "a kept answer is given", self.key("fallback.stale_if_error")),
             FallbackKind::Service => told("fallback", "another service is asked instead", self.key("fallback.service")),
             FallbackKind::Respond => told("fallback", "the fixed answer is given", self.key("fallback.respond")),
         }
+    }
+
+    fn stale(&self, why: Refusal, age: u32, stale: u32) -> Told {
+        let length = |seconds| Short(Duration::from_secs(u64::from(seconds)));
+        let state = match stale {
+            0 => "still fresh".to_owned(),
+            stale => format!("stale for {}", length(stale)),
+        };
+        let (why, _) = self.reason(why);
+        let text = format!("no answer came ({why}): a kept one stands in, {} old, {state}", length(age));
+        told("stale", text, self.key("fallback.stale_if_error"))
     }
 
     fn ended(&self, end: End) -> Told {
@@ -418,6 +431,7 @@ impl FoundRecord {
                 format!("ended: the answer with status {status} went down in part; {} broke it off", Who(origin)),
                 None,
             ),
+            End::Fallback(FallbackKind::Stale) => told("ended", "ended: a kept answer was given", None),
             End::Fallback(FallbackKind::Service) => told("ended", "ended: handed to the fallback service", None),
             End::Fallback(FallbackKind::Respond) => told("ended", "ended: answered by the fallback", None),
             End::Replayed { status } => {
@@ -429,6 +443,11 @@ impl FoundRecord {
     }
 
     fn refused(&self, refusal: Refusal) -> Told {
+        let (text, key) = self.reason(refusal);
+        told("ended", format!("ended without an answer: {text}"), key)
+    }
+
+    fn reason(&self, refusal: Refusal) -> (String, Option<String>) {
         let (text, key) = match refusal {
             Refusal::DeadlinePassed => ("its deadline had passed when it came", None),
             Refusal::RateLimited => ("over a rate limit", Some("route.rate_limit".to_owned())),
@@ -447,11 +466,9 @@ impl FoundRecord {
             Refusal::Exhausted => ("Mainstay lacked what an attempt needs", None),
             Refusal::NoEndpoint => ("no endpoint can be used", self.key("endpoints")),
             Refusal::Deadline => ("its deadline passed", Some("route.timeout".to_owned())),
-            Refusal::Failed(failure) => {
-                return told("ended", format!("ended without an answer: {}", Cause(failure)), None);
-            }
+            Refusal::Failed(failure) => return (Cause(failure).to_string(), None),
         };
-        told("ended", format!("ended without an answer: {text}"), key)
+        (text.to_owned(), key)
     }
 
     fn key(&self, rest: &str) -> Option<String> {
@@ -688,6 +705,22 @@ mod tests {
         assert!(story.contains("it may have been applied"), "{story}");
         assert!(story.contains("[service.shop.retry.idempotent_only]"), "{story}");
         assert!(story.contains("ended without an answer: the connection broke"), "{story}");
+    }
+
+    #[test]
+    fn a_kept_answer_is_told_with_its_age_and_why_no_other_came() {
+        let told = |why, age_secs, stale_secs| {
+            record(&[
+                (40, Decision::Stale { why, age_secs, stale_secs }),
+                (40, Decision::Ended(End::Fallback(FallbackKind::Stale))),
+            ])
+            .story(|_| None)
+        };
+        let stale = told(Refusal::BreakerOpen, 72, 12);
+        let text = "no answer came (the breaker is open): a kept one stands in, 72 s old, stale for 12 s";
+        assert!(stale.contains(&format!("{text}  [service.shop.fallback.stale_if_error]")), "{stale}");
+        let fresh = told(Refusal::Failed(Failure::Refused), 5, 0);
+        assert!(fresh.contains("(the connection was refused): a kept one stands in, 5 s old, still fresh"), "{fresh}");
     }
 
     #[test]

@@ -1,26 +1,35 @@
 //! `[service.NAME.fallback]`: what answers when a service does not.
 
+use mainstay_core::Duration;
 use mainstay_policy::FallbackSettings;
 
 use super::names::Names;
+use super::policy::memory;
 use super::rewrite::respond;
 use crate::model::Fallback;
 use crate::raw::{Entry, Raw, Tree};
 use crate::section::Section;
 use crate::sink::Sink;
-use crate::value::Fault;
+use crate::value::{Fault, Positive};
 
 pub(super) fn fallback(s: &mut Section<'_>, names: &Names) -> Fallback {
-    s.later("stale_if_error", "off");
+    let stale: Option<Positive<Duration>> = s.get("stale_if_error", "off");
+    let stale_memory = memory(s, "stale_memory", "64MiB", "leave stale_if_error away");
     let service = s.item_or_off("service").and_then(|item| names.service(&item));
     s.later("queue", "off");
-    Fallback { service, respond: s.off_unless_given("respond", respond).flatten() }
+    let stale_if_error = stale.map(|length| length.0);
+    Fallback { stale_if_error, stale_memory, service, respond: s.off_unless_given("respond", respond).flatten() }
 }
 
 impl Fallback {
     /// What of it the decisions know.
     pub(super) fn settings(&self) -> FallbackSettings {
-        FallbackSettings { service: self.service.is_some(), respond: self.respond.is_some() }
+        FallbackSettings {
+            stale_if_error: self.stale_if_error,
+            stale_memory: self.stale_memory,
+            service: self.service.is_some(),
+            respond: self.respond.is_some(),
+        }
     }
 }
 

@@ -246,12 +246,17 @@ fn bulkhead(s: &mut Section<'_>) -> BulkheadSettings {
 
 fn idempotency(s: &mut Section<'_>) -> IdempotencySettings {
     let ttl: Length = s.get("ttl", "24h");
-    let memory: Bytes = s.get("memory", "64MiB");
+    IdempotencySettings { ttl: ttl.0, memory: memory(s, "memory", "64MiB", "leave the table away") }
+}
+
+/// Memory for answers that are kept.
+pub(super) fn memory(s: &mut Section<'_>, key: &'static str, default: &str, without: &str) -> Bytes {
+    let memory: Bytes = s.get(key, default);
     if memory < MEMORY_MIN {
         let fault = Fault::new(format!("{} bytes are too few to keep answers in", memory.0));
-        s.fault("memory", fault.help("write at least \"1MiB\", or leave the table away"));
+        s.fault(key, fault.help(format!("write at least \"1MiB\", or {without}")));
     }
-    IdempotencySettings { ttl: ttl.0, memory }
+    memory
 }
 
 fn ceiling(limit: Limit<Count>) -> Limit<u32> {

@@ -3,14 +3,21 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use mainstay_core::MethodClass;
 use mainstay_http1::{BodyKind, BodyLength};
-use mainstay_policy::{Input, KeyEnd, KeyLookup, KeyOutcome, KeyRefusal, KeyVerdict, WholeAnswer};
+use mainstay_policy::{
+    Input, KeyEnd, KeyLookup, KeyOutcome, KeyRefusal, KeyVerdict, StaleOrder, Usable, WholeAnswer, forbids_keeping,
+    may_keep,
+};
 
 use super::relay::Piece;
 use super::{Answer, Exchange};
+use crate::clock::unix_time;
 use crate::forward::{Again, ResponseContext, write_response_fields};
 use crate::idempotency::{BODY_MIN, HeldKey, KeyParts};
 use crate::kept::{Kept, Taking};
+use crate::stale::{Presented, StaleStore, caching_answer, caching_request};
+use crate::upstream::Attempt;
 
 /// A kept answer on its way to the caller.
 pub(super) struct Giving {
@@ -133,14 +140,61 @@ impl Exchange<'_> {
 impl Exchange<'_> {
     /// Begins to take the answer down whose head is about to go down, where somebody wants it.
     pub(super) fn begin_taking(&mut self, number: u8) {
-        let Some(key) = self.key.as_ref().filter(|key| key.is_first()) else { return };
+        self.outdate(number);
+        let Some(max) = self.wanted(number) else { return };
         let Some(attempt) = self.attempts.get(number) else { return };
         let length = attempt.framing.and_then(|framing| match framing.body {
             BodyKind::Length(length) => Some(length),
             _ => None,
         });
-        let max = key.answer_max();
         self.taking = attempt.copy_head().map(|head| Box::new(Taking::new(head, length, max)));
+    }
+
+    /// How large an answer may be that somebody wants to have again.
+    fn wanted(&mut self, number: u8) -> Option<u64> {
+        match self.key.as_ref().filter(|key| key.is_first()) {
+            Some(key) => Some(key.answer_max()),
+            None => self.wanted_for_failure(number),
+        }
+    }
+
+    /// As [`Exchange::wanted`], where the answer may stand in for its service.
+    fn wanted_for_failure(&mut self, number: u8) -> Option<u64> {
+        let store = self.stale_store().filter(|_| self.parts.caller.request().method() == b"GET")?;
+        let attempt = self.attempts.get(number)?;
+        let asked = caching_request(self.parts.caller.request());
+        let facts = caching_answer(attempt.answer_head()?, unix_time().as_nanos() / 1_000_000_000);
+        if forbids_keeping(&facts) && !asked.credentials {
+            store.forget(&self.presented());
+        }
+        // Where only the end of the connection ends an answer, nobody knows whether it was whole.
+        let ends_itself = attempt.framing.is_some_and(|framing| framing.body != BodyKind::UntilClose);
+        let max = store.answer_max();
+        self.terms = may_keep(&asked, &facts).filter(|_| ends_itself);
+        self.terms.map(|_| max)
+    }
+
+    fn stale_store(&self) -> Option<&StaleStore> {
+        self.parts.local.shared.services.get(self.leg.index)?.stale.as_deref()
+    }
+
+    /// What is kept of a URI is out of date once something was done to it (RFC 9111, section 4.4).
+    fn outdate(&self, number: u8) {
+        let Some(store) = self.stale_store().filter(|_| self.plan.facts.method != MethodClass::Safe) else { return };
+        let answer = self.attempts.get(number).and_then(Attempt::answer_head);
+        if answer.is_some_and(|answer| answer.status() < 400) {
+            store.forget(&self.presented());
+        }
+    }
+
+    fn presented(&self) -> Presented<'_> {
+        Presented {
+            request: self.parts.caller.request(),
+            peer: self.parts.peer,
+            path: &self.parts.scratch.canonical,
+            route: self.plan.route,
+            target: &self.parts.scratch.target,
+        }
     }
 
     /// The answer that passed is complete.
@@ -148,6 +202,10 @@ impl Exchange<'_> {
         let Some(taking) = self.taking.take() else { return };
         let retry_after = taking.says_retry_after();
         let kept = taking.finish(self.now, &self.parts.worker.budget);
+        if let (Some(terms), Some(store), Some(kept)) = (self.terms.take(), self.stale_store(), &kept) {
+            // Its age counts from when it was asked for: the way here is a part of it (RFC 9111, section 4.2.3).
+            store.keep(self.plan.asker.began, &self.presented(), Arc::clone(kept), terms);
+        }
         let whole = WholeAnswer { status: self.status, retry_after, kept: kept.is_some() };
         self.release_key(Some((whole, kept)));
     }
@@ -162,6 +220,29 @@ impl Exchange<'_> {
 
 /// A kept answer that is given again.
 impl Exchange<'_> {
+    /// What was kept of what the call asks for and may stand in now.
+    pub(super) fn find_stale(&self) -> Option<(Arc<Kept>, Usable)> {
+        let store = self.stale_store().filter(|_| matches!(self.parts.caller.request().method(), b"GET" | b"HEAD"))?;
+        let limit = self.leg.service.settings().settings().fallback.stale_if_error?;
+        store.find(self.now, &self.presented(), limit)
+    }
+
+    /// Looks for an answer that may stand in.
+    pub(super) fn ask_stale(&mut self) {
+        let found = self.find_stale();
+        let usable = found.as_ref().map(|(_, usable)| *usable);
+        self.giving = found.map(|(kept, _)| Giving { kept, given: 0 });
+        self.input(Input::Stale(usable));
+    }
+
+    /// Gives the answer that stands in.
+    pub(super) fn respond_stale(&mut self, order: &StaleOrder) {
+        self.give(Again::Stale(*order));
+        while !self.outer.is_empty() {
+            self.leave_fallback(true);
+        }
+    }
+
     fn give(&mut self, again: Again) {
         self.announce_close();
         let limit = self.limit_told();

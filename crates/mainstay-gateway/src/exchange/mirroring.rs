@@ -36,8 +36,8 @@ impl Exchange<'_> {
         let hash = hash_for(self.parts.local, mirror.service.0, request, path, asker.client);
         let deadline = self.now + self.plan.route.timeout;
         // No limit and no key of the original stands before the copy, and it is shed before any call.
-        let (limited, keyed, priority) = (false, false, Priority::Sheddable);
-        let facts = Facts { hash, deadline, covers_body: true, limited, keyed, priority, ..self.plan.facts };
+        let (limited, keyed, stale, priority) = (false, false, false, Priority::Sheddable);
+        let facts = Facts { hash, deadline, covers_body: true, limited, keyed, stale, priority, ..self.plan.facts };
         let mut copied = self.copied();
         copied.body = std::mem::take(self.parts.body);
         let (worker, service) = (Rc::clone(worker), Rc::clone(service));

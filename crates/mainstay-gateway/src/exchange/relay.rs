@@ -69,6 +69,8 @@ impl Exchange<'_> {
         let Some(attempt) = self.attempts.get_mut(number) else { return };
         attempt.framing = Some(framing);
         let Some(head) = attempt.answer_head().map(|view| facts_of(view, unix_time)) else { return };
+        let replaceable = head.status >= 500 && self.find_stale().is_some();
+        let head = AnswerFacts { replaceable, ..head };
         self.input(Input::Head { attempt: number, head });
     }
 
@@ -268,6 +270,7 @@ fn facts_of(view: ResponseView<'_>, now: impl Fn() -> UnixTime) -> AnswerFacts {
         status: view.status(),
         retry_after: seconds.map(Duration::from_secs),
         retries_used: view.get(Known::XMainstayRetries).is_some_and(|value| value == b"used"),
+        replaceable: false,
     }
 }
 

@@ -204,6 +204,7 @@ impl Exchange<'_> {
                 Decision::NoRetry { why } => counters.no_retry(leg.service.key, why),
                 Decision::Fallback { kind } => counters.fallback(leg.service.key, kind),
                 Decision::Fault { kind, .. } => counters.fault(leg.service.key, kind),
+                Decision::Stale { .. } => counters.fallback(leg.service.key, FallbackKind::Stale),
                 Decision::KeyFirst => counters.key(leg.service.key, KeyResult::First),
                 Decision::Replayed { .. } => counters.key(leg.service.key, KeyResult::Replayed),
                 Decision::Ended(End::Refused(refusal)) => {
@@ -276,6 +277,7 @@ fn end_of(entries: &[Entry]) -> (&'static str, Option<Origin>) {
         Some(End::Answered { .. }) => ("answered", None),
         Some(End::Interrupted { origin, .. }) => ("interrupted", Some(origin)),
         Some(End::Replayed { .. }) => ("replayed", None),
+        Some(End::Fallback(FallbackKind::Stale)) => ("fallback_stale", None),
         Some(End::Fallback(FallbackKind::Service)) => ("fallback_service", None),
         Some(End::Fallback(FallbackKind::Respond)) => ("fallback_respond", None),
         Some(End::Refused(refusal)) => (refusal.as_str(), Some(refusal.origin())),

@@ -150,7 +150,6 @@ fn time_left(context: &RequestContext<'_>, grpc: bool, out: &mut Vec<u8>) {
 
 fn forwarded(request: RequestView<'_>, context: &RequestContext<'_>, out: &mut Vec<u8>) {
     let (rules, peer, fields) = (context.rules, context.peer, request.fields());
-    let believed = |known| fields.get(known).filter(|value| peer.trusted && !value.is_empty());
     if !rules.replaces_known(Known::XForwardedFor) {
         out.extend_from_slice(b"x-forwarded-for: ");
         before(fields, Known::XForwardedFor, peer, out);
@@ -158,15 +157,28 @@ fn forwarded(request: RequestView<'_>, context: &RequestContext<'_>, out: &mut V
         out.extend_from_slice(b"\r\n");
     }
     if !rules.replaces_known(Known::XForwardedProto) {
-        field(out, b"x-forwarded-proto", believed(Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes()));
+        field(out, b"x-forwarded-proto", named_scheme(request, peer));
     }
-    let host = believed(Known::XForwardedHost).or(request.authority());
-    if let (false, Some(host)) = (rules.replaces_known(Known::XForwardedHost), host) {
+    if let (false, Some(host)) = (rules.replaces_known(Known::XForwardedHost), named_host(request, peer)) {
         field(out, b"x-forwarded-host", host);
     }
     if !rules.replaces_known(Known::Forwarded) {
         rfc7239(request, peer, out);
     }
+}
+
+/// The scheme that the first caller used, as far as it can be believed.
+pub(crate) fn named_scheme<'a>(request: RequestView<'a>, peer: &'a Peer) -> &'a [u8] {
+    believed(request, peer, Known::XForwardedProto).unwrap_or(peer.scheme().as_bytes())
+}
+
+/// The host that the first caller named, as far as it can be believed; `None` only on HTTP/1.0.
+pub(crate) fn named_host<'a>(request: RequestView<'a>, peer: &Peer) -> Option<&'a [u8]> {
+    believed(request, peer, Known::XForwardedHost).or(request.authority())
+}
+
+fn believed<'a>(request: RequestView<'a>, peer: &Peer, known: Known) -> Option<&'a [u8]> {
+    request.fields().get(known).filter(|value| peer.trusted && !value.is_empty())
 }
 
 /// What earlier hops wrote, where they are believed, with the comma after it.

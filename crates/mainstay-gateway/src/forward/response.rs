@@ -4,8 +4,9 @@
 //! machine's [`mainstay_http1::ServerConnection::start_response`] (which writes the status line, the framing and
 //! `Connection`) and its `end_head`. What belongs to the connection to the instance is taken away first, ours come last.
 
-use mainstay_core::Duration;
+use mainstay_core::{Duration, Failure};
 use mainstay_http1::{Known, ResponseView, field, field_u64};
+use mainstay_policy::{Refusal, StaleOrder, Usable};
 
 use super::fields::{FieldRules, end_to_end};
 use super::rate_limit::RateLimitTold;
@@ -38,6 +39,8 @@ pub(crate) enum Again {
         /// How old it is.
         age: Duration,
     },
+    /// It stands in for one that did not come.
+    Stale(StaleOrder),
 }
 
 /// Appends the answer's fields to `out`.
@@ -92,11 +95,36 @@ fn retries_used(answer: ResponseView<'_>, rules: &FieldRules, out: &mut Vec<u8>)
 }
 
 /// What tells an answer that is given again from one that was made for this request: its age (RFC 9111, section 5.1), and
-/// the mark that clients of payment services look for.
+/// the mark that clients of payment services look for, or what a cache says of itself.
 fn given_again(again: Again, rules: &FieldRules, out: &mut Vec<u8>) {
-    let Again::Replayed { age } = again;
+    let age = match again {
+        Again::Replayed { age } => age,
+        Again::Stale(order) => order.usable.age,
+    };
     if !rules.replaces_known(Known::Age) {
         field_u64(out, b"age", age.as_millis() / 1000);
     }
-    out.extend_from_slice(b"idempotent-replayed: true\r\n");
+    match again {
+        Again::Replayed { .. } => out.extend_from_slice(b"idempotent-replayed: true\r\n"),
+        Again::Stale(order) => cache_status(&order, out),
+    }
+}
+
+/// RFC 9211, section 2: a hit when no instance was asked, and otherwise why one was and what it said. `ttl` is how long
+/// the answer is still fresh, below zero for how long it has been stale.
+fn cache_status(order: &StaleOrder, out: &mut Vec<u8>) {
+    let seconds = |length: Duration| length.as_millis() as i64 / 1000;
+    let Usable { fresh_for, stale_for, .. } = order.usable;
+    out.extend_from_slice(b"cache-status: mainstay; ");
+    out.extend_from_slice(match order.attempts {
+        0 => b"hit",
+        _ if fresh_for.is_zero() => b"fwd=stale",
+        // What is fresh does not answer for a service that lives.
+        _ => b"fwd=bypass",
+    });
+    if let Refusal::Failed(Failure::Status(status)) = order.refusal {
+        push_display(out, format_args!("; fwd-status={status}"));
+    }
+    let ttl = seconds(fresh_for) - seconds(stale_for);
+    push_display(out, format_args!("; ttl={ttl}; detail=\"{}\"\r\n", order.refusal.as_str()));
 }

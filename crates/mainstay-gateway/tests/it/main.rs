@@ -11,5 +11,6 @@ mod keys;
 mod log;
 mod mirroring;
 mod rate_limits;
+mod stale;
 mod steering;
 mod world;

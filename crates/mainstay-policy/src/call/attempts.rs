@@ -142,7 +142,9 @@ impl Call {
         );
         let worth_another = self.retry_rule(service).is_some_and(|retry| retry.on.includes(failure));
         let others = self.running.are_several();
-        if !worth_another && (good || !(others || self.has_fallback(service))) {
+        let fallback = self.has_fallback(service)
+            || (head.replaceable && self.facts.stale && Refusal::Failed(failure).is_failure_of_service());
+        if !worth_another && (good || !(others || fallback)) {
             return self.forward(service, now, running, head.status, false);
         }
         if others {
@@ -160,7 +162,7 @@ impl Call {
             }
             Err(why) => {
                 self.record.push(now, Decision::NoRetry { why });
-                if !good && self.has_fallback(service) {
+                if !good && fallback {
                     self.output(Output::Cancel { attempt });
                     self.release(service, now, running, true);
                     self.conclude(service, now, Refusal::Failed(failure), head.retry_after);

@@ -2,7 +2,7 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, MethodClass};
 
-use crate::{AttemptReason, KeyRefusal, LimitId, LimitVerdict, Priority, Refusal, Turn};
+use crate::{AttemptReason, KeyRefusal, LimitId, LimitVerdict, Priority, Refusal, Turn, Usable};
 
 /// What a call is, as far as decisions depend on it. No type of a protocol.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,8 @@ pub struct Facts {
     pub priority: Priority,
     /// The first answer of its `Idempotency-Key` is kept: [`Output::AskKey`] comes before it is carried out.
     pub keyed: bool,
+    /// An answer to such a request may have been kept: [`Output::AskStale`] comes when the service has failed.
+    pub stale: bool,
 }
 
 /// Something happened to the call.
@@ -94,6 +96,8 @@ pub enum Input {
         /// It went down whole; otherwise the instance broke it off.
         clean: bool,
     },
+    /// The answer to [`Output::AskStale`]: what was kept and may be given, which the driver then has.
+    Stale(Option<Usable>),
     /// The fallback service's call is over.
     FallbackEnded {
         /// An answer went down; otherwise the next fallback is to answer.
@@ -130,6 +134,8 @@ pub struct AnswerFacts {
     pub retry_after: Option<Duration>,
     /// It comes from another Mainstay that has used its retries up.
     pub retries_used: bool,
+    /// Where its status is a failure of the service: an answer that was kept could be given in its place.
+    pub replaceable: bool,
 }
 
 /// What the driver is to do now.
@@ -156,6 +162,10 @@ pub enum Output {
         /// More attempts would have followed, had any been left: the answer must say so.
         retries_used: bool,
     },
+    /// Look for an answer that was kept and may be given, and answer with [`Input::Stale`].
+    AskStale,
+    /// Give the answer that was kept.
+    RespondStale(StaleOrder),
     /// Let the fallback service answer, on what is left of the deadline. The driver makes it a call of its own and says
     /// with [`Input::FallbackEnded`] what came of it.
     FallbackService,
@@ -178,6 +188,17 @@ pub struct AttemptOrder {
     pub why: AttemptReason,
     /// What the instance may be told is left of the time.
     pub deadline: Instant,
+}
+
+/// An answer that was kept, in the place of one that did not come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StaleOrder {
+    /// Why none came.
+    pub refusal: Refusal,
+    /// Attempts that were made before.
+    pub attempts: u8,
+    /// What is known of its age.
+    pub usable: Usable,
 }
 
 /// An answer of our own.

@@ -80,6 +80,7 @@ impl Stage {
                         .find(|priority| options.contains(&priority.as_str()))
                         .unwrap_or_default(),
                     keyed: options.contains(&"keyed"),
+                    stale: options.contains(&"stale"),
                 };
                 let id = name_to_id(call);
                 let mut new = Call::new(CallId(id), facts, Record::default());
@@ -191,6 +192,7 @@ fn input(verb: &str, rest: &[&str]) -> Input {
                     .find_map(|option| option.strip_prefix("retry-after="))
                     .map(|text| text.parse().unwrap()),
                 retries_used: options.contains(&"retries-used"),
+                replaceable: options.contains(&"replaceable"),
             },
         },
         ("failed", [_, failure, certainty]) => Input::Failed {
@@ -206,6 +208,11 @@ fn input(verb: &str, rest: &[&str]) -> Input {
         ("finished", _) => Input::Finished { clean: true },
         ("broken", _) => Input::Finished { clean: false },
         ("leaves", _) => Input::CallerLeft,
+        ("stale", ["none"]) => Input::Stale(None),
+        ("stale", [secs]) => {
+            let length = Duration::from_secs(secs.parse().unwrap());
+            Input::Stale(Some(Usable { age: length, fresh_for: Duration::ZERO, stale_for: length }))
+        }
         ("fallback", [word]) => Input::FallbackEnded { answered: *word == "answered" },
         other => panic!("no such verb: {other:?}"),
     }
@@ -227,6 +234,8 @@ fn tell(output: &Output) -> String {
         Output::AskLimits => "ask the limits".into(),
         Output::AskKey => "ask for the key".into(),
         Output::Replay => "give the first answer again".into(),
+        Output::AskStale => "ask for a kept answer".into(),
+        Output::RespondStale(order) => format!("give a kept answer: {}", order.refusal.as_str()),
         Output::FallbackService => "ask the fallback service".into(),
         Output::Respond => "send the fixed answer".into(),
         Output::Abort => "break off".into(),

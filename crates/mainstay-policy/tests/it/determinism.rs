@@ -13,7 +13,7 @@ use mainstay_core::{
 use mainstay_policy::{
     AnswerFacts, AttemptOrder, AttemptReason, Balance, BreakerOrder, Call, CheckResult, EndpointSpec, Facts,
     HEDGES_MAX, HealthSettings, HedgeAfter, HedgeSettings, Input, KeyRefusal, KeyVerdict, LimitId, LimitVerdict, Order,
-    Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings,
+    Output, Percentile, PermitPool, Priority, Probe, Record, Service, ServiceSettings, Usable,
 };
 
 /// Luck of the player's own, which must not be the luck of what it plays.
@@ -94,6 +94,7 @@ struct Running {
     streaming: bool,
     asking: bool,
     asking_key: bool,
+    asking_stale: bool,
 }
 
 struct Player {
@@ -166,6 +167,7 @@ impl Player {
             limited: self.luck.one_in(4),
             priority: Priority::ALL[self.luck.below(3) as usize],
             keyed: method == MethodClass::NonIdempotent && self.luck.one_in(2),
+            stale: self.luck.one_in(4),
         };
         let mut call = Call::new(CallId(self.next), facts, Record::default());
         call.handle_input(&mut self.service, self.now, Input::Begin);
@@ -177,6 +179,7 @@ impl Player {
             streaming: false,
             asking: false,
             asking_key: false,
+            asking_stale: false,
         });
     }
 
@@ -193,6 +196,10 @@ impl Player {
                     ..LimitVerdict::FREE
                 };
                 Input::Limits { limit: LimitId(1), verdict }
+            } else if std::mem::take(&mut running.asking_stale) {
+                let second = Duration::from_secs(1);
+                let usable = Usable { age: second, fresh_for: Duration::ZERO, stale_for: second };
+                Input::Stale(luck.one_in(2).then_some(usable))
             } else if running.asking_key {
                 let verdict = draw_verdict(luck);
                 running.asking_key = verdict == KeyVerdict::Waits;
@@ -295,8 +302,9 @@ fn note(running: &mut Running, output: Output) {
         }
         Output::AskLimits => running.asking = true,
         Output::AskKey => running.asking_key = true,
+        Output::AskStale => running.asking_stale = true,
         Output::FallbackService => running.delegated = true,
-        Output::Replay | Output::Respond | Output::Refuse(_) | Output::Abort => {}
+        Output::RespondStale(_) | Output::Replay | Output::Respond | Output::Refuse(_) | Output::Abort => {}
     }
 }
 
@@ -322,7 +330,7 @@ fn draw_news(luck: &mut Luck, attempt: u8) -> Input {
         _ => {
             let status = [200, 200, 404, 429, 500, 503][luck.below(6) as usize];
             let retry_after = luck.one_in(8).then_some(Duration::from_millis(luck.below(2_000)));
-            let head = AnswerFacts { status, retry_after, retries_used: luck.one_in(16) };
+            let head = AnswerFacts { status, retry_after, retries_used: luck.one_in(16), replaceable: luck.one_in(2) };
             Input::Head { attempt, head }
         }
     }

@@ -241,7 +241,7 @@ impl<'a> World<'a> {
                 self.start_next(instance);
             }
             Event::Answers { job: Job { call, attempt }, status } => {
-                let head = AnswerFacts { status, retry_after: None, retries_used: false };
+                let head = AnswerFacts { status, retry_after: None, retries_used: false, replaceable: false };
                 self.input(call, Input::Head { attempt, head });
             }
             Event::Refuses(Job { call, attempt }) => {
@@ -284,6 +284,7 @@ impl<'a> World<'a> {
             limited: false,
             priority: (self.scenario.priority)(self.next),
             keyed: false,
+            stale: false,
         };
         self.calls.insert(self.next, (Call::new(CallId(self.next), facts, Record::default()), self.now));
         self.input(self.next, Input::Begin);

@@ -1,6 +1,6 @@
 //! What is asked for at the moment of a scrape, beside what was counted: plain values, filled by whoever knows them.
 
-use mainstay_policy::KeyFigures;
+use mainstay_policy::{KeyFigures, StaleFigures};
 
 use super::process::ProcessFigures;
 
@@ -32,6 +32,8 @@ pub struct ServiceFigures {
     pub queued: u64,
     /// Its kept `Idempotency-Key`s; none when it keeps none.
     pub keys: Option<KeyFigures>,
+    /// Its answers that may stand in; none when it keeps none.
+    pub stale: Option<StaleFigures>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointFigures>,
 }

@@ -47,6 +47,7 @@ pub fn render(names: &Names, snapshot: &Snapshot, figures: &Figures) -> String {
     limits(&mut text, names, snapshot);
     fallbacks(&mut text, names, snapshot);
     faults(&mut text, names, snapshot);
+    stale(&mut text, figures);
     keys(&mut text, names, snapshot, figures);
     mirrored(&mut text, names, snapshot);
     load(&mut text, figures);
@@ -276,6 +277,25 @@ fn faults(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
         for (kind, count) in counted(&FaultKind::WORDS, &row.faults) {
             text.sample(NAME, &[("service", &service), ("kind", kind)], count);
         }
+    }
+}
+
+fn stale(text: &mut Text<'_>, figures: &Figures) {
+    let kept = || figures.services.iter().filter_map(|service| Some((&service.name, service.stale?)));
+    const ANSWERS: &str = "mainstay_stale_answers";
+    text.family(ANSWERS, Kind::Gauge, "Answers that are kept to stand in for their service.");
+    for (service, stale) in kept() {
+        text.sample(ANSWERS, &[("service", service)], stale.answers);
+    }
+    const BYTES: &str = "mainstay_stale_bytes";
+    text.family(BYTES, Kind::Gauge, "Memory that they count for.");
+    for (service, stale) in kept() {
+        text.sample(BYTES, &[("service", service)], stale.bytes);
+    }
+    const EVICTED: &str = "mainstay_stale_evicted_total";
+    text.family(EVICTED, Kind::Counter, "Answers that had to make room for others.");
+    for (service, stale) in kept() {
+        text.sample(EVICTED, &[("service", service)], stale.evicted);
     }
 }
 

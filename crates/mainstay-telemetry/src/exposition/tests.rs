@@ -1,6 +1,6 @@
 use expect_test::expect;
 use mainstay_core::Failure;
-use mainstay_policy::{Cause, FallbackKind, FaultKind, KeyFigures, NoRetry, Refusal};
+use mainstay_policy::{Cause, FallbackKind, FaultKind, KeyFigures, NoRetry, Refusal, StaleFigures};
 
 use super::*;
 use crate::{AttemptResult, HedgeResult, KeyResult, Method, MirrorResult, Priority, RecordRing, Recorder};
@@ -44,6 +44,7 @@ fn figures() -> Figures {
             retry_budget_tokens: Some(99.5),
             concurrency_limit: Some(1024),
             queued: 3,
+            stale: Some(StaleFigures { answers: 7, bytes: 4096, evicted: 5 }),
             keys: Some(KeyFigures { keys: 40, bytes: 10_240, dropped: 2, forgotten: 1 }),
             endpoints: vec![endpoint("127.0.0.1:9101", "ejected", 0), endpoint("[::1]:9102", "ready", 2)],
         }],
@@ -103,6 +104,9 @@ fn what_happened_reads_so() {
         mainstay_rate_limited_total{limit="per-caller"} 1
         mainstay_fallback_total{service="shop",kind="respond"} 1
         mainstay_faults_injected_total{service="shop",kind="reset"} 1
+        mainstay_stale_answers{service="shop"} 7
+        mainstay_stale_bytes{service="shop"} 4096
+        mainstay_stale_evicted_total{service="shop"} 5
         mainstay_idempotency_total{service="shop",result="replayed"} 1
         mainstay_idempotency_keys{service="shop"} 40
         mainstay_idempotency_bytes{service="shop"} 10240

@@ -250,12 +250,13 @@ pub enum MirrorResult {
 pub(crate) const MIRRORED: [&str; 5] = ["answered", "failed", "refused", "dropped", "not_kept"];
 
 /// Fallbacks by index.
-pub(crate) const FALLBACKS: [&str; 2] = ["service", "respond"];
+pub(crate) const FALLBACKS: [&str; 3] = ["service", "respond", "stale"];
 
 pub(crate) const fn fallback_index(kind: FallbackKind) -> usize {
     match kind {
         FallbackKind::Service => 0,
         FallbackKind::Respond => 1,
+        FallbackKind::Stale => 2,
     }
 }
 
@@ -305,7 +306,7 @@ mod tests {
                 assert_eq!(SHED[reason as usize], refusal.as_str());
             }
         }
-        for kind in [FallbackKind::Service, FallbackKind::Respond] {
+        for kind in [FallbackKind::Service, FallbackKind::Respond, FallbackKind::Stale] {
             assert_eq!(FALLBACKS[fallback_index(kind)], kind.as_str());
         }
     }

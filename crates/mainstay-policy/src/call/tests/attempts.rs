@@ -443,12 +443,13 @@ fn a_route_may_have_a_rule_of_its_own_for_retries() {
         limited: false,
         priority: Priority::Normal,
         keyed: false,
+        stale: false,
     };
     let mut call = Call::new(CallId(1), facts, Record::default());
     call.set_retry(Arc::new(None));
     call.handle_input(&mut stage.service, stage.now, Input::Begin);
     assert!(matches!(call.poll_output(), Some(Output::Attempt(_))));
-    let head = AnswerFacts { status: 503, retry_after: None, retries_used: false };
+    let head = AnswerFacts { status: 503, retry_after: None, retries_used: false, replaceable: false };
     call.handle_input(&mut stage.service, stage.now, Input::Head { attempt: 0, head });
     assert_eq!(call.poll_output(), Some(Output::Forward { attempt: 0, retries_used: false }));
 }

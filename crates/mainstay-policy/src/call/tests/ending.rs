@@ -180,7 +180,7 @@ fn a_dropped_call_gives_back_what_it_held() {
 fn the_record_of_a_call_that_tries_as_often_as_it_can_misses_nothing() {
     let mut settings = settings();
     settings.retry.as_mut().unwrap().attempts = ATTEMPTS_MAX;
-    settings.fallback = crate::FallbackSettings { service: true, respond: true };
+    settings.fallback = crate::FallbackSettings { service: true, respond: true, ..crate::FallbackSettings::default() };
     let mut script = "+0ms GET a limited deadline=60s\n+0ms limits a pass\n".to_owned();
     for attempt in 0..ATTEMPTS_MAX {
         writeln!(script, "+1ms head a {attempt} 503\n+1s wait").unwrap();
@@ -202,4 +202,139 @@ fn an_attempt_that_nobody_waits_for_any_more_is_recorded_with_what_it_left_behin
         assert_eq!(cancelled.what, Decision::Cancelled { attempt: 0, certainty });
         assert_eq!(cancelled.after, Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_kept_answer_stands_in_before_any_other_fallback() {
+    let mut settings = settings();
+    settings.fallback.respond = true;
+    settings.retry = None;
+    check(
+        1,
+        &settings,
+        "
+        +0ms POST x
+        +1ms failed x 0 reset unknown
+        +0ms GET a stale
+        +1ms head a 0 500 replaceable
+        +0ms stale a 12
+        +0ms GET b stale
+        +1ms head b 0 500
+        +0ms stale b none
+        +0ms GET c stale
+        +1ms head c 0 404 replaceable
+        +1ms finished c
+    ",
+        expect![[r#"
+            +0ms POST x
+                x: attempt 0 at endpoint 0 (First)
+                x waits 1s at most: Connect
+            +1ms failed x 0 reset unknown
+                x: send the fixed answer
+            +0ms GET a stale
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms head a 0 500 replaceable
+                a: cancel attempt 0
+                a: ask for a kept answer
+            +0ms stale a 12
+                a: give a kept answer: 500
+            +0ms GET b stale
+                b: attempt 0 at endpoint 0 (First)
+                b waits 1s at most: Connect
+            +1ms head b 0 500
+                b: cancel attempt 0
+                b: ask for a kept answer
+            +0ms stale b none
+                b: send the fixed answer
+            +0ms GET c stale
+                c: attempt 0 at endpoint 0 (First)
+                c waits 1s at most: Connect
+            +1ms head c 0 404 replaceable
+                c: forward attempt 0
+            +1ms finished c
+        "#]],
+    );
+}
+
+#[test]
+fn a_kept_answer_never_stands_in_for_a_refusal_by_a_limit() {
+    check(
+        1,
+        &ServiceSettings { retry: None, ..settings() },
+        "
+        +0ms GET a stale limited
+        +0ms limits a over
+        +0ms GET b stale deadline=0s
+        +0ms GET c stale
+        +1ms head c 0 429 replaceable
+        +1ms finished c
+        +0ms GET d stale
+        +1ms head d 0 501 replaceable
+        +1ms finished d
+    ",
+        expect![[r#"
+            +0ms GET a stale limited
+                a: ask the limits
+            +0ms limits a over
+                a: refuse: rate_limited (client after 0 attempts, again after 3s)
+            +0ms GET b stale deadline=0s
+                b: refuse: deadline_passed (client after 0 attempts)
+            +0ms GET c stale
+                c: attempt 0 at endpoint 0 (First)
+                c waits 1s at most: Connect
+            +1ms head c 0 429 replaceable
+                c: forward attempt 0
+            +1ms finished c
+            +0ms GET d stale
+                d: attempt 0 at endpoint 0 (First)
+                d waits 1s at most: Connect
+            +1ms head d 0 501 replaceable
+                d: forward attempt 0
+            +1ms finished d
+        "#]],
+    );
+}
+
+#[test]
+fn without_a_kept_answer_the_instances_own_goes_down() {
+    check(
+        1,
+        &ServiceSettings { retry: None, ..settings() },
+        "
+        +0ms GET a stale
+        +1ms head a 0 500
+        +1ms finished a
+        +0ms GET b stale deadline=100ms
+        +100ms wait
+        +0ms stale b none
+        +0ms GET c stale deadline=100ms
+        +100ms wait
+        +0ms stale c 3
+    ",
+        expect![[r#"
+            +0ms GET a stale
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms head a 0 500
+                a: forward attempt 0
+            +1ms finished a
+            +0ms GET b stale deadline=100ms
+                b: attempt 0 at endpoint 0 (First)
+                b waits 100ms at most: Call
+            +100ms wait
+                b: cancel attempt 0
+                b: ask for a kept answer
+            +0ms stale b none
+                b: refuse: deadline (upstream after 1 attempts)
+            +0ms GET c stale deadline=100ms
+                c: attempt 0 at endpoint 0 (First)
+                c waits 100ms at most: Call
+            +100ms wait
+                c: cancel attempt 0
+                c: ask for a kept answer
+            +0ms stale c 3
+                c: give a kept answer: deadline
+        "#]],
+    );
 }

@@ -248,6 +248,7 @@ impl World {
             limited: false,
             priority: Priority::Normal,
             keyed: false,
+            stale: false,
         };
         self.workers[worker].calls.insert(call, Call::new(CallId(call), facts, Record::default()));
         self.after(self.plan.patience, Event::Leave { worker, call });
@@ -370,7 +371,7 @@ impl World {
     }
 
     fn answer(&mut self, job: Job, status: u16) {
-        let head = AnswerFacts { status, retry_after: None, retries_used: false };
+        let head = AnswerFacts { status, retry_after: None, retries_used: false, replaceable: false };
         self.tell(job.worker, job.call, Input::Head { attempt: job.attempt, head });
     }
 
