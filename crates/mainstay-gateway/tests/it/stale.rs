@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use mainstay_policy::BreakerOrder;
 
-use crate::world::{Answer, Instance, Origin, PATIENCE, Request, World, config};
+use crate::world::{Answer, Instance, Origin, PATIENCE, Request, World, config, parse};
 
 const TABLE: &str = "[service.shop.breaker]\nminimum_calls = 1000\n[service.shop.fallback]\nstale_if_error = \"10m\"\n";
 
 /// A shop that can be told to fail.
 struct Shop {
+    text: String,
     world: World,
     fails: Arc<AtomicBool>,
 }
@@ -33,7 +34,8 @@ impl Shop {
             }
         });
         let text = config(&[origin.address], &format!("{TABLE}{more}"));
-        Self { world: World::new(&text.replace("[[route]]\n", "[[route]]\ntimeout = \"3s\"\n")), fails }
+        let text = text.replace("[[route]]\n", "[[route]]\ntimeout = \"3s\"\n");
+        Self { world: World::new(&text), text, fails }
     }
 
     fn fail(&self) {
@@ -159,6 +161,23 @@ fn a_change_forgets_what_was_kept_and_a_change_that_failed_does_not() {
     shop.fail();
     assert_eq!(shop.get("/a").status, 500);
     is_kept(&shop.get("/b"), "ok");
+}
+
+#[test]
+fn what_was_kept_survives_a_reload_and_goes_when_the_key_does() {
+    let shop = Shop::new("", plain, internal_error);
+    assert_eq!(shop.get("/a").status, 200);
+    shop.fail();
+    let reload = |text: &str| {
+        let config = Arc::new(parse(text));
+        shop.world.runtime.block_on(shop.world.gateway.reload(config)).unwrap();
+    };
+    reload(&shop.text.replace("10m", "20m"));
+    is_kept(&shop.get("/a"), "/a");
+    reload(&shop.text.replace("\"10m\"", "\"off\""));
+    assert_eq!(shop.get("/a").status, 500);
+    reload(&shop.text);
+    assert_eq!(shop.get("/a").status, 500, "what was forgotten does not come back");
 }
 
 #[test]
