@@ -17,7 +17,9 @@
 //! Among those who may be chosen, those of the own zone come first (`zones`), but for what a retry, a probe or a trial asks.
 //!
 //! The set of candidates is kept from one change of a state to the next, so a choice costs the same however many
-//! endpoints there are. Nothing on the way of a call allocates.
+//! endpoints there are. Nothing on the way of a call allocates. To gather the candidates costs a look at each endpoint, so
+//! a large fleet whose endpoints come and go all the time does it once in some milliseconds; until then who is no longer
+//! well is passed over, and who came back waits.
 //!
 //! Invariants: each place that [`Fleet::choose`] takes comes free with [`Fleet::finish`]; an endpoint has one probe under
 //! way at the most; no more endpoints are passively ejected than `max_ejected` allows; news about an endpoint that has
@@ -75,6 +77,8 @@ pub struct Fleet {
     is_stale: bool,
     /// When time next changes a state.
     next_transition: Instant,
+    /// Until then a large fleet does not look at all of its endpoints again.
+    rests_until: Instant,
     /// When success rates are compared next.
     next_comparison: Instant,
     /// Slots that wait for a probe. An entry may be out of date.
@@ -109,6 +113,7 @@ impl Fleet {
             census: Census::default(),
             is_stale: false,
             next_transition: Instant::FAR_FUTURE,
+            rests_until: Instant::ORIGIN,
             next_comparison: Instant::ORIGIN,
             probes: VecDeque::new(),
             limping: Vec::new(),
@@ -137,7 +142,7 @@ impl Fleet {
             self.deal_keys();
         }
         self.number_zones();
-        self.is_stale = true;
+        self.gather_at_once();
     }
 
     /// Makes `specs` the endpoints; the first of several with one address counts. What was learned of those that stay,
@@ -150,7 +155,7 @@ impl Fleet {
             self.count_anew();
             self.deal_keys();
             self.number_zones();
-            self.is_stale = true;
+            self.gather_at_once();
         }
         if changes.added.len() < self.endpoints.len() {
             changes.added.iter().for_each(|id| self.begin_to_warm(now, id.slot));

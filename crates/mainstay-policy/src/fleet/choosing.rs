@@ -40,6 +40,17 @@ impl Fleet {
     /// [`NoEndpoint`] when there is none to be had.
     pub fn choose(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Choice, NoEndpoint> {
         self.refresh(now);
+        let chosen = self.choose_among(now, ask);
+        if chosen.is_ok() || !self.is_stale {
+            return chosen;
+        }
+        // Nobody is left of those who were gathered last.
+        self.gather_at_once();
+        self.refresh(now);
+        self.choose_among(now, ask)
+    }
+
+    fn choose_among(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Choice, NoEndpoint> {
         if let Some(slot) = self.pick_probe(now, ask) {
             return self.begin(now, slot).ok_or(NoEndpoint::Empty);
         }
@@ -66,7 +77,14 @@ impl Fleet {
 
     /// Lets due transitions happen, and gathers the candidates anew if anything changed.
     pub(super) fn refresh(&mut self, now: Instant) {
+        let is_due = self.is_stale || self.next_transition <= now;
+        if !is_due || now < self.rests_until {
+            return;
+        }
+        self.rests_until = now + rest_of(self.endpoints.slots());
         if self.next_transition <= now {
+            // Who was warming up may have its whole share.
+            self.is_stale |= !self.warming.is_empty();
             self.next_transition = Instant::FAR_FUTURE;
             for slot in 0..self.endpoints.slots() as u32 {
                 self.change(now, slot, None, |availability, _| availability.handle_time(now));
@@ -81,6 +99,12 @@ impl Fleet {
         }
     }
 
+    /// The next look at all endpoints is not put off.
+    pub(super) fn gather_at_once(&mut self) {
+        self.is_stale = true;
+        self.rests_until = Instant::ORIGIN;
+    }
+
     fn gather(&mut self) {
         let (mut primaries, mut backups) = (Group::default(), Group::default());
         for endpoint in self.endpoints.iter().filter(|endpoint| !endpoint.learned.availability.is_ordered_out()) {
@@ -92,10 +116,8 @@ impl Fleet {
         let are_primaries_enough = primaries.usable > 0 && primaries.share() >= enough;
         let panic = primaries.all + backups.all > 0 && primaries.share() + backups.share() < enough;
         let is_candidate = |endpoint: &&Endpoint<Learned>| {
-            let availability = &endpoint.learned.availability;
             let is_wanted = !endpoint.spec.backup || !are_primaries_enough;
-            let is_well = panic || availability.state() == EndpointState::Ready;
-            is_wanted && is_well && !availability.is_ordered_out()
+            is_wanted && is_usable(endpoint, panic)
         };
         let limps = |endpoint: &&Endpoint<Learned>| endpoint.learned.pace.limp().is_some();
         let candidates = || self.endpoints.iter().filter(is_candidate);
@@ -181,6 +203,7 @@ impl Fleet {
             hash: ask.hash,
         };
         let warming = self.warming_for(now, ask).filter(|_| regard);
+        let panic = self.census.panic;
         let Self { endpoints, candidates, balancer, zones, settings, .. } = self;
         let (candidates, balancer) = zones.of(side).unwrap_or((candidates, balancer));
         let at = |place| endpoints.at(candidates.slot(place));
@@ -191,7 +214,8 @@ impl Fleet {
         };
         let is_open = |place| {
             at(place).is_some_and(|endpoint| {
-                !tried.contains(&endpoint.id) && has_room(endpoint, settings) && !is_spared(place, endpoint)
+                let may_take_it = is_usable(endpoint, panic) && has_room(endpoint, settings);
+                may_take_it && !tried.contains(&endpoint.id) && !is_spared(place, endpoint)
             })
         };
         let rule = settings.balance;
@@ -285,6 +309,20 @@ impl LoadLimit {
         let most = share.div_ceil(u128::from(total.max(1)) * 100).max(u128::from(LOAD_MIN));
         u32::try_from(most).unwrap_or(u32::MAX)
     }
+}
+
+/// How long a fleet with so many slots rests between two looks at all of them: five microseconds for each, of
+/// which looking takes a small part, and no rest where a look is cheaper than a call.
+fn rest_of(slots: usize) -> Duration {
+    if slots > LOOKED_AT_ANY_TIME { Duration::from_micros(5 * slots as u64) } else { Duration::ZERO }
+}
+
+const LOOKED_AT_ANY_TIME: usize = 256;
+
+/// Whether calls may go there now, whatever was gathered.
+pub(super) fn is_usable(endpoint: &Endpoint<Learned>, panic: bool) -> bool {
+    let availability = &endpoint.learned.availability;
+    (panic || availability.state() == EndpointState::Ready) && !availability.is_ordered_out()
 }
 
 /// Room for one attempt more: at the endpoint over all workers, and among this worker's own connections to it.

@@ -11,6 +11,7 @@
 
 use mainstay_core::{EndpointId, Instant, Purpose};
 
+use super::choosing::is_usable;
 use super::{Ask, Fleet, FleetEvent, Recovery, has_room};
 use crate::latency::nanos;
 use crate::pace::{self, Limp, Verdict};
@@ -125,7 +126,8 @@ impl Fleet {
         // One of them per call, so that their number costs nothing.
         let turn = (self.calls_since_trial % self.limping.len() as u64) as usize;
         let slot = self.limping.get(turn).copied()?;
-        let endpoint = self.endpoints.at_mut(slot)?;
+        let panic = self.census.panic;
+        let endpoint = self.endpoints.at_mut(slot).filter(|endpoint| is_usable(endpoint, panic))?;
         let limp = endpoint.learned.pace.limp()?;
         // Each worker a little later or earlier, so that the first tells the others.
         let stagger = self.seed.draw(u64::from(slot), 0, Purpose::Sample);
@@ -144,7 +146,9 @@ impl Fleet {
     /// A limping endpoint that has room and was not tried.
     pub(super) fn pick_limping(&self, ask: &Ask<'_>) -> Option<u32> {
         let is_open = |slot: &u32| {
-            self.endpoints.at(*slot).is_some_and(|e| !ask.tried.contains(&e.id) && has_room(e, &self.settings))
+            self.endpoints.at(*slot).is_some_and(|e| {
+                is_usable(e, self.census.panic) && has_room(e, &self.settings) && !ask.tried.contains(&e.id)
+            })
         };
         self.limping.iter().copied().find(is_open)
     }

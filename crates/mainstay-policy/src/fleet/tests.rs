@@ -5,6 +5,7 @@ mod checks;
 mod choosing;
 mod comparing;
 mod groups;
+mod large;
 mod laws;
 mod passive;
 mod slow_start;
