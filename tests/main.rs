@@ -13,6 +13,7 @@ mod callers;
 mod command;
 mod drills;
 mod edge;
+mod explain;
 mod faults;
 mod hedging;
 mod limits;

@@ -245,7 +245,11 @@ fn environment(name: &str) -> Option<String> {
 #[derive(Debug, Group)]
 pub(crate) struct ExplainArgs {
     /// The x-request-id of the request
-    pub(crate) request_id: String,
+    #[arg(required_unless_present = "last")]
+    pub(crate) request_id: Option<String>,
+    /// The last request that got no whole answer below 500 of its service
+    #[arg(long, conflicts_with = "request_id")]
+    pub(crate) last: bool,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
 }
@@ -379,6 +383,15 @@ mod tests {
         assert!(parse("mainstay fault shop delay 200ms --share 10%").is_err());
         assert!(parse("mainstay fault shop delay 200ms --share 10% --lease 30s").is_ok());
         assert!(parse("mainstay fault shop off").is_ok());
+    }
+
+    #[test]
+    fn a_request_is_named_or_the_last_one_is_meant() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' '));
+        assert!(parse("mainstay explain").is_err());
+        assert!(parse("mainstay explain --last").is_ok());
+        assert!(parse("mainstay explain r-1").is_ok());
+        assert!(parse("mainstay explain r-1 --last").is_err());
     }
 
     #[test]

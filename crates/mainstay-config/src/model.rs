@@ -5,6 +5,7 @@
 //! be written down. `line` is where something begins in the file, for those who explain a decision.
 
 mod matching;
+mod naming;
 mod rewrite;
 mod secret;
 

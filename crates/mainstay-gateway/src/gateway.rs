@@ -254,6 +254,11 @@ impl Gateway {
         self.workers.explain(&request_id.into()).await
     }
 
+    /// What was decided about the last `max` requests, or the last that were unhappy, the newest first.
+    pub async fn recent(&self, only_unhappy: bool, max: usize) -> Vec<FoundRecord> {
+        self.workers.recent(only_unhappy, max).await
+    }
+
     /// Where the listeners listen, by name: what port the system chose for port 0.
     pub async fn addresses(&self) -> Vec<(String, SocketAddr)> {
         self.by_listener(|listening| listening.local).await

@@ -146,13 +146,9 @@ impl RouteTable {
 
 impl CompiledRoute {
     fn new(index: usize, route: &Route) -> Self {
-        let label = match &route.path {
-            PathMatch::Prefix(path) | PathMatch::Exact(path) => path.as_str(),
-            PathMatch::Pattern(pattern) => pattern.as_str(),
-        };
         Self {
             index,
-            label: label.into(),
+            label: route.label().into(),
             target: RouteTarget::new(route),
             timeout: route.timeout,
             stream_idle: route.stream_idle,

@@ -13,7 +13,7 @@ use mainstay_config::{Config, ListenerId, Service};
 use mainstay_core::{Instant, Seed};
 use mainstay_http1::Limits;
 use mainstay_policy::{IdempotencySettings, PermitPool};
-use mainstay_telemetry::{LimitKey, ListenerKey, Names, RouteKey};
+use mainstay_telemetry::{LimitKey, ListenerKey, Names, RouteKey, RouteNameKey};
 
 use crate::idempotency::KeyStore;
 use crate::limits::Limits as RateLimits;
@@ -42,6 +42,8 @@ pub(crate) struct Snapshot {
     pub(crate) rate_limits: RateLimits,
     /// The labels of the routes, in their order.
     pub(crate) route_keys: Vec<RouteKey>,
+    /// Their names in records.
+    pub(crate) route_name_keys: Vec<RouteNameKey>,
     /// The labels of the rate limits, in their order.
     pub(crate) limit_keys: Vec<LimitKey>,
     /// Which listener of the configuration each listening socket is.
@@ -113,6 +115,7 @@ impl Snapshot {
                 now,
             ),
             route_keys: routes.routes().iter().map(|route| names.route(&route.label)).collect(),
+            route_name_keys: config.route_names().iter().map(|name| names.route_name(name)).collect(),
             limit_keys: config.rate_limits.iter().map(|limit| names.limit(&limit.name)).collect(),
             listeners: listeners
                 .map(|(at, (number, listener))| (*number, (ListenerId(at), names.listener(&listener.name))))

@@ -36,7 +36,9 @@ pub(crate) trait Running: Send + Sync + 'static {
     fn reload(&self) -> Soon<'_, Result<Value, ReloadRefused>>;
     /// What was decided about the request with this id; empty when it is not remembered.
     fn explain<'a>(&'a self, request_id: &'a str) -> Soon<'a, Vec<FoundRecord>>;
-    /// What `key` of the configuration is set to now and where; `route` is the label of the route that keys under `route.`
+    /// What was decided about the last `max` requests, or the last that were unhappy, the newest first.
+    fn recent(&self, only_unhappy: bool, max: usize) -> Soon<'_, Vec<FoundRecord>>;
+    /// What `key` of the configuration is set to now and where; `route` is the name of the route that keys under `route.`
     /// are meant for. `None` when that is not known.
     fn setting(&self, key: &str, route: &str) -> Option<String>;
     /// All metrics as Prometheus text.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mainstay_config::{Config, Loaded, PathMatch};
+use mainstay_config::{Config, Loaded};
 use mainstay_core::Instant;
 use mainstay_gateway::{Gateway, OrderError, ServiceState};
 use mainstay_policy::{BreakerOrder, FaultOrder, Order};
@@ -217,10 +217,17 @@ impl Running for Shared {
         Box::pin(async move { self.gateway.explain(request_id).await })
     }
 
+    fn recent(&self, only_unhappy: bool, max: usize) -> Soon<'_, Vec<FoundRecord>> {
+        Box::pin(self.gateway.recent(only_unhappy, max))
+    }
+
     fn setting(&self, key: &str, route: &str) -> Option<String> {
         let loaded = self.loaded();
         match key.strip_prefix("route.") {
-            Some(rest) => loaded.effective.tell(&format!("route[{}].{rest}", only_route(&loaded.config, route)?)),
+            Some(rest) => {
+                let index = loaded.config.route_names().iter().position(|name| name == route)?;
+                loaded.effective.tell(&format!("route[{index}].{rest}"))
+            }
             None => loaded.effective.tell(key),
         }
     }
@@ -239,17 +246,6 @@ impl Running for Shared {
     fn ready(&self) -> bool {
         !self.stopping.load(Ordering::Relaxed) && self.gateway.ready()
     }
-}
-
-/// The route with this label, where no other has the same.
-fn only_route(config: &Config, label: &str) -> Option<usize> {
-    let is_it = |path: &PathMatch| match path {
-        PathMatch::Prefix(path) | PathMatch::Exact(path) => path == label,
-        PathMatch::Pattern(pattern) => pattern.as_str() == label,
-    };
-    let mut found = config.routes.iter().enumerate().filter(|(_, route)| is_it(&route.path)).map(|(index, _)| index);
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands in a map_err")]

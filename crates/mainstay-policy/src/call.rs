@@ -372,7 +372,8 @@ impl Call {
                 self.enter_bulkhead(service, now);
             }
             Err(refusal) => {
-                self.record.push(now, Decision::BreakerRefused { forced: refusal.forced });
+                self.record
+                    .push(now, Decision::BreakerRefused { forced: refusal.forced, retry_after: refusal.retry_after });
                 self.fall_back(service, now, Refusal::BreakerOpen, Some(refusal.retry_after));
             }
         }

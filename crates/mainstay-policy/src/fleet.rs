@@ -31,6 +31,7 @@ mod exchange;
 mod learned;
 mod limping;
 mod messages;
+mod passed_over;
 #[cfg(test)]
 mod tests;
 mod warming;
@@ -38,6 +39,7 @@ mod zones;
 
 pub use exchange::FleetDelta;
 pub use messages::{Ask, Choice, Crossing, EndpointView, FleetEvent, Limping, NoEndpoint, Report};
+pub use passed_over::PassedOver;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

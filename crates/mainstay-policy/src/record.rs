@@ -5,7 +5,7 @@
 
 use mainstay_core::{Certainty, Duration, EndpointId, Failure, Instant, Origin};
 
-use crate::{Crossing, FaultKind, KeyEnd, KeyRefusal, LimitId};
+use crate::{Crossing, FaultKind, KeyEnd, KeyRefusal, LimitId, NoEndpoint, PassedOver};
 
 /// Entries kept of one call: four for each attempt (that it began, the fault of a drill, how it ended, the pause after it)
 /// and sixteen for what stands around them. No call makes more, so every attempt of every call can be accounted for; a
@@ -68,6 +68,8 @@ pub enum Decision {
     BreakerRefused {
         /// By an operator's order.
         forced: bool,
+        /// When it is worth asking again.
+        retry_after: Duration,
     },
     /// It is one of the calls that decide whether a half-open breaker closes.
     BreakerProbe,
@@ -94,6 +96,13 @@ pub enum Decision {
         /// Calls that wait.
         waiting: u32,
     },
+    /// No endpoint could be chosen for the first attempt.
+    NoEndpoint {
+        /// Why.
+        why: NoEndpoint,
+        /// Those that could not be chosen whatever the call is.
+        passed_over: PassedOver,
+    },
     /// An attempt begins.
     Attempt {
         /// Which one, from 0.
@@ -110,6 +119,8 @@ pub enum Decision {
         trial: bool,
         /// Why it left the own zone, if it did.
         crossing: Option<Crossing>,
+        /// Endpoints that could not be chosen, or not so often.
+        passed_over: PassedOver,
     },
     /// A drill's fault hits an attempt, before anything of it is sent.
     Fault {
@@ -333,6 +344,18 @@ impl End {
     }
 }
 
+impl End {
+    /// Whether the caller has something to complain of: it got no whole answer below 500, or one in the place of the
+    /// service's.
+    #[must_use]
+    pub const fn is_unhappy(self) -> bool {
+        match self {
+            Self::Answered { status } | Self::Replayed { status } => status >= 500,
+            Self::Interrupted { .. } | Self::Fallback(_) | Self::Refused(_) | Self::CallerLeft => true,
+        }
+    }
+}
+
 /// Why a call got no answer of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -402,6 +425,31 @@ impl Refusal {
             | Self::Exhausted
             | Self::Key(_) => Origin::Us,
             Self::NoEndpoint | Self::Deadline | Self::Failed(_) => Origin::Upstream,
+        }
+    }
+
+    /// The status that a caller gets for it. 400, 409 and 422 of keys are the draft's
+    /// (draft-ietf-httpapi-idempotency-key-header, section 2.7).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::RateLimited => 429,
+            Self::SlowRequest => 408,
+            Self::Key(KeyRefusal::Malformed) => 400,
+            Self::Key(KeyRefusal::Reused) => 422,
+            Self::Key(KeyRefusal::InProgress | KeyRefusal::NotKept | KeyRefusal::Unknown) => 409,
+            Self::Failed(Failure::Status(received)) => received,
+            Self::Failed(Failure::Refused | Failure::Unreachable | Failure::Reset | Failure::Malformed) => 502,
+            Self::Failed(Failure::ConnectTimeout | Failure::Timeout) | Self::DeadlinePassed | Self::Deadline => 504,
+            Self::Key(KeyRefusal::Full)
+            | Self::BreakerOpen
+            | Self::QueueFull
+            | Self::QueueTimeout
+            | Self::LongWait
+            | Self::Displaced
+            | Self::Hopeless
+            | Self::Exhausted
+            | Self::NoEndpoint => 503,
         }
     }
 

@@ -42,6 +42,7 @@ fn result_of(entries: &[Entry], hedge: u8) -> HedgeResult {
 mod tests {
     use super::*;
     use mainstay_core::{Certainty, Duration, EndpointId, Failure};
+    use mainstay_policy::PassedOver;
 
     #[test]
     fn each_hedge_has_one_result() {
@@ -56,7 +57,16 @@ mod tests {
         ] {
             let attempt = |attempt, why| {
                 let endpoint = EndpointId { slot: 0, generation: 0 };
-                Decision::Attempt { attempt, endpoint, why, probe: false, panic: false, trial: false, crossing: None }
+                Decision::Attempt {
+                    attempt,
+                    endpoint,
+                    why,
+                    probe: false,
+                    panic: false,
+                    trial: false,
+                    crossing: None,
+                    passed_over: PassedOver::default(),
+                }
             };
             let story = [attempt(0, AttemptReason::First), attempt(1, AttemptReason::Hedge), end];
             let entries = story.map(|what| Entry { after: Duration::ZERO, what });

@@ -25,5 +25,5 @@ pub use hedges::{HedgeResult, hedge_results};
 pub use logs::{LogFormat, LogLevel, LogStartError, start_logs};
 pub use method::Method;
 pub use metrics::{AttemptResult, Histogram, KeyResult, MirrorResult, Priority, Recorder, ShedReason, Snapshot};
-pub use names::{EndpointKey, LimitKey, ListenerKey, Names, OTHER, RouteKey, ServiceKey};
+pub use names::{EndpointKey, LimitKey, ListenerKey, Names, OTHER, RouteKey, RouteNameKey, ServiceKey};
 pub use records::{FoundRecord, RecordRing, RequestFacts};

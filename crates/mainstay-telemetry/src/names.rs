@@ -39,7 +39,7 @@ macro_rules! keys {
 }
 
 keys! {
-    /// The label of a route.
+    /// The label of a route, which routes with one path share.
     RouteKey,
     /// The label of a service.
     ServiceKey,
@@ -49,6 +49,15 @@ keys! {
     LimitKey,
     /// The label of a listener.
     ListenerKey
+}
+
+/// The name of a route, which no other route has: for records, and no label of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RouteNameKey(u32);
+
+impl RouteNameKey {
+    /// No name at all.
+    pub const NONE: Self = Self(0);
 }
 
 impl LimitKey {
@@ -75,6 +84,7 @@ pub struct Names {
 #[derive(Debug, Default)]
 struct Inner {
     routes: Labels,
+    route_names: Labels,
     services: Labels,
     limits: Labels,
     listeners: Labels,
@@ -92,6 +102,12 @@ impl Names {
     #[must_use]
     pub fn route(&self, text: &str) -> RouteKey {
         RouteKey(self.write().routes.key(text, ROUTES_MAX))
+    }
+
+    /// The key of the route that is called `text` in records.
+    #[must_use]
+    pub fn route_name(&self, text: &str) -> RouteNameKey {
+        RouteNameKey(self.write().route_names.key(text, ROUTES_MAX))
     }
 
     /// The key of the service `text`.
@@ -122,6 +138,12 @@ impl Names {
     #[must_use]
     pub fn route_text(&self, key: RouteKey) -> String {
         self.read().routes.text(key.0).to_owned()
+    }
+
+    /// The name of a route in records.
+    #[must_use]
+    pub fn route_name_text(&self, key: RouteNameKey) -> String {
+        self.read().route_names.text(key.0).to_owned()
     }
 
     /// The text of a service.

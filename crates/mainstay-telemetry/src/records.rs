@@ -3,12 +3,15 @@
 //! One ring per worker, in two parts: fixed heads, and the entries that they point to. Both have a fixed capacity that
 //! follows from the memory they may take, so a record costs two copies and no allocation, and the oldest go when there
 //! is no room. Age is looked at when somebody asks: what is too old is not shown, though it may not be overwritten yet.
-//! The hashes of the ids stand apart, so that a search walks through four bytes per record.
+//! The hashes of the ids stand apart, so that a search walks through four bytes per record, and so do the numbers of the
+//! last records whose callers have something to complain of, so that nobody walks through the others to find them.
+
+use std::collections::VecDeque;
 
 use mainstay_core::{Duration, Instant};
-use mainstay_policy::{Decision, ENTRIES_MAX, Entry, LimitId};
+use mainstay_policy::{Decision, ENTRIES_MAX, End, Entry, LimitId};
 
-use crate::{EndpointKey, LimitKey, Method, Names, RouteKey, ServiceKey};
+use crate::{EndpointKey, LimitKey, Method, Names, RouteNameKey, ServiceKey};
 
 /// Bytes kept of an id, and of a path.
 const TEXT_MAX: usize = 64;
@@ -18,6 +21,8 @@ const ATTEMPTS_MAX: usize = 8;
 const ENTRIES_USUAL: usize = 6;
 /// Records with one id that are shown at most: a caller may use an id again, and a fallback service has its own.
 const FOUND_MAX: usize = 16;
+/// Records of unhappy callers that are listed.
+const UNHAPPY_MAX: usize = 128;
 
 /// What is kept of a request beside its decisions.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +30,7 @@ pub struct RequestFacts<'a> {
     /// The request's id; of a longer one than 64 bytes the beginning and a hash are kept.
     pub id: &'a [u8],
     /// The route that matched.
-    pub route: RouteKey,
+    pub route: RouteNameKey,
     /// The service that it led to.
     pub service: ServiceKey,
     /// Its method.
@@ -50,7 +55,7 @@ struct Head {
     path: Text,
     path_cut: bool,
     method: Method,
-    route: RouteKey,
+    route: RouteNameKey,
     service: ServiceKey,
     began: Instant,
     ended: Instant,
@@ -88,6 +93,8 @@ pub struct RecordRing {
     heads_max: usize,
     /// The low half of each head's hash, in the head's slot.
     hashes: Vec<u32>,
+    /// The numbers of the last heads of unhappy callers, whole or not.
+    unhappy: VecDeque<u64>,
     entries: Vec<Entry>,
     entries_max: usize,
     /// Heads pushed since the start; those from `oldest` on are whole.
@@ -101,6 +108,7 @@ impl RecordRing {
     #[must_use]
     pub fn new(bytes: usize, keep: Duration) -> Self {
         let unit = size_of::<Head>() + size_of::<u32>() + ENTRIES_USUAL * size_of::<Entry>();
+        let bytes = bytes.saturating_sub(UNHAPPY_MAX * size_of::<u64>());
         let usual = bytes / unit;
         let entries_max = (usual * ENTRIES_USUAL).max(ENTRIES_MAX);
         // The longest record always fits, and where that takes more than its share fewer heads do.
@@ -111,6 +119,7 @@ impl RecordRing {
             heads: Vec::with_capacity(heads_max),
             heads_max,
             hashes: Vec::with_capacity(heads_max),
+            unhappy: VecDeque::with_capacity(UNHAPPY_MAX),
             entries: Vec::with_capacity(entries_max),
             entries_max,
             next: 0,
@@ -145,8 +154,18 @@ impl RecordRing {
         let slot = (self.next % self.heads_max as u64) as usize;
         put(&mut self.heads, slot, head);
         put(&mut self.hashes, slot, id_hash as u32);
+        if is_unhappy(kept) {
+            self.list_unhappy();
+        }
         self.next += 1;
         self.forget_overwritten();
+    }
+
+    fn list_unhappy(&mut self) {
+        if self.unhappy.len() == UNHAPPY_MAX {
+            self.unhappy.pop_front();
+        }
+        self.unhappy.push_back(self.next);
     }
 
     fn push_entries(&mut self, entries: &[Entry]) {
@@ -187,13 +206,26 @@ impl RecordRing {
         found
     }
 
+    /// The newest records that are not too old, at most `max`, the newest first; of those whose callers have something to
+    /// complain of at most 128.
+    #[must_use]
+    pub fn recent(&self, only_unhappy: bool, max: usize, now: Instant, names: &Names) -> Vec<FoundRecord> {
+        let fresh = |number: &u64| *number >= self.oldest && now.since(self.head(*number).ended) <= self.keep;
+        let tell = |number| self.owned(self.head(number), now, names);
+        if only_unhappy {
+            self.unhappy.iter().rev().copied().take_while(fresh).take(max).map(tell).collect()
+        } else {
+            (self.oldest..self.next).rev().take_while(fresh).take(max).map(tell).collect()
+        }
+    }
+
     fn owned(&self, head: &Head, now: Instant, names: &Names) -> FoundRecord {
         let entry = |number: u64| self.entries[(number % self.entries_max as u64) as usize];
         let first = head.first_entry;
         let entries: Vec<Entry> = (first..first + u64::from(head.entries)).map(entry).collect();
         FoundRecord {
             request_id: String::from_utf8_lossy(head.id.get()).into_owned(),
-            route: names.route_text(head.route),
+            route: names.route_name_text(head.route),
             service: names.service_text(head.service),
             method: head.method.as_str(),
             path: String::from_utf8_lossy(head.path.get()).into_owned(),
@@ -231,6 +263,7 @@ impl RecordRing {
         self.heads.capacity() * size_of::<Head>()
             + self.hashes.capacity() * size_of::<u32>()
             + self.entries.capacity() * size_of::<Entry>()
+            + self.unhappy.capacity() * size_of::<u64>()
     }
 
     /// Bytes of it that hold records, or have held some: what the system has given so far.
@@ -267,6 +300,14 @@ fn limits_of(entries: &[Entry], names: &Names) -> Vec<(LimitId, String)> {
     asked.map(|limit| (limit, names.limit_text(LimitKey::of(limit)))).collect()
 }
 
+fn is_unhappy(entries: &[Entry]) -> bool {
+    let mut ends = entries.iter().rev().filter_map(|entry| match entry.what {
+        Decision::Ended(end) => Some(end),
+        _ => None,
+    });
+    ends.next().is_some_and(End::is_unhappy)
+}
+
 fn without_query(target: &[u8]) -> &[u8] {
     target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
 }
@@ -294,7 +335,7 @@ fn hash(text: &[u8]) -> u64 {
 pub struct FoundRecord {
     /// Its id, or the first 64 bytes of it.
     pub request_id: String,
-    /// The label of its route.
+    /// The name of its route, which no other route has.
     pub route: String,
     /// The service.
     pub service: String,
@@ -320,6 +361,14 @@ pub struct FoundRecord {
     pub dropped: u32,
 }
 
+impl FoundRecord {
+    /// How long ago it ended.
+    #[must_use]
+    pub fn since_its_end(&self) -> Duration {
+        Duration::from_nanos(self.age.as_nanos().saturating_sub(self.lasted.as_nanos()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -334,7 +383,7 @@ mod tests {
     fn facts(id: &[u8], ended: Instant) -> RequestFacts<'_> {
         RequestFacts {
             id,
-            route: RouteKey::NONE,
+            route: RouteNameKey::NONE,
             service: ServiceKey::NONE,
             method: Method::Get,
             path: b"/cart?token=x",
@@ -375,6 +424,22 @@ mod tests {
         ring.push(&facts(&long, at(0)), &entries(1), 0);
         assert_eq!(ring.find(&long, at(0), &Names::new()).len(), 1);
         assert!(ring.find(&other, at(0), &Names::new()).is_empty());
+    }
+
+    #[test]
+    fn who_has_something_to_complain_of_is_found_among_all_the_others_newest_first() {
+        let mut ring = RecordRing::new(1 << 20, KEEP);
+        let end = |status| [Entry { after: Duration::ZERO, what: Decision::Ended(End::Answered { status }) }];
+        for second in 0..1000 {
+            let status = if second % 100 == 0 { 503 } else { 200 };
+            ring.push(&facts(format!("r-{second}").as_bytes(), at(second)), &end(status), 0);
+        }
+        let ids = |only_unhappy, max, now| -> Vec<String> {
+            ring.recent(only_unhappy, max, at(now), &Names::new()).into_iter().map(|found| found.request_id).collect()
+        };
+        assert_eq!(ids(true, 3, 999), ["r-900", "r-800", "r-700"]);
+        assert_eq!(ids(true, 20, 1350), ["r-900", "r-800"], "what is too old is not shown");
+        assert_eq!(ids(false, 2, 999), ["r-999", "r-998"]);
     }
 
     #[test]

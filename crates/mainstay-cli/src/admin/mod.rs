@@ -83,14 +83,23 @@ fn fault_order(args: &FaultArgs) -> Outcome<Option<Value>> {
     Ok(Some(order))
 }
 
-/// `mainstay explain REQUEST-ID`
+/// The last request that got no whole answer below 500.
+const LAST: &str = "/v1/requests?unhappy=true&limit=1";
+
+/// `mainstay explain REQUEST-ID` and `mainstay explain --last`
 pub(crate) fn explain(args: &ExplainArgs) -> Outcome {
-    let path = format!("/v1/requests/{}", client::segment(&args.request_id));
+    let path = match &args.request_id {
+        Some(id) => format!("/v1/requests/{}?", client::segment(id)),
+        None => format!("{LAST}&"),
+    };
     if args.admin.json {
-        return print::json(&ask(&args.admin, "GET", &path, None)?);
+        return print::json(&ask(&args.admin, "GET", &format!("{path}format=json"), None)?);
     }
     let client = Client::new(args.admin.address(), args.admin.token())?;
-    let story = runtime()?.block_on(client.text(&format!("{path}?format=text")))?;
+    let story = runtime()?.block_on(client.text(&format!("{path}format=text")))?;
+    if story.is_empty() {
+        return print::result("every request that is remembered got a whole answer below 500 of its service");
+    }
     print::result(story.trim_end())
 }
 

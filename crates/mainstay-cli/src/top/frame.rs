@@ -17,6 +17,8 @@ pub(super) struct Shown {
     pub(super) chosen: usize,
     /// The endpoints of every service and not of the chosen one alone.
     pub(super) endpoints_of_all: bool,
+    /// The last requests that went badly, in the place of the endpoints; `None` to show these.
+    pub(super) unhappy: Option<Vec<Value>>,
     /// Why what is shown is old.
     pub(super) trouble: Option<String>,
 }
@@ -44,11 +46,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, figures: &Figures, shown: &Shown) {
     let [head, above, below] = Layout::vertical(rows).areas(frame.area());
     let text = match &shown.trouble {
         Some(trouble) => Line::styled(format!("what is shown is old: {trouble}"), Style::new().fg(Color::Red)),
-        None => Line::raw("attempts of the last second; arrows choose, enter shows all endpoints, q leaves"),
+        None => Line::raw(
+            "attempts of the last second; arrows choose, enter shows all endpoints, e unhappy requests, q leaves",
+        ),
     };
     frame.render_widget(Paragraph::new(text), head);
     draw_services(frame, above, figures, shown);
-    draw_endpoints(frame, below, &with_endpoints(figures, shown));
+    match &shown.unhappy {
+        Some(records) => draw_unhappy(frame, below, records),
+        None => draw_endpoints(frame, below, &with_endpoints(figures, shown)),
+    }
 }
 
 fn draw_services(frame: &mut Frame<'_>, area: Rect, figures: &Figures, shown: &Shown) {
@@ -123,6 +130,37 @@ fn endpoint_row<'a>(service: &'a Service, endpoint: &'a Value) -> Row<'a> {
     ])
 }
 
+fn draw_unhappy(frame: &mut Frame<'_>, area: Rect, records: &[Value]) {
+    let head = Row::new(["AGO", "SERVICE", "REQUEST", "WHAT BECAME OF IT", "X-REQUEST-ID"]);
+    let widths = [
+        Constraint::Length(7),
+        Constraint::Length(12),
+        Constraint::Length(24),
+        Constraint::Min(20),
+        Constraint::Length(32),
+    ];
+    frame.render_widget(Table::new(records.iter().map(unhappy_row), widths).header(head), area);
+}
+
+fn unhappy_row(record: &Value) -> Row<'_> {
+    let seconds = record["age_ms"].as_f64().unwrap_or_default() / 1000.0;
+    let decisions = record["decisions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let end = decisions.iter().rev().find(|decision| decision["event"] == "ended");
+    let end = end.and_then(|end| end["text"].as_str()).unwrap_or_default();
+    Row::new([
+        Cell::from(format!("{seconds:.1}s")),
+        Cell::from(plain(&record["service"])),
+        Cell::from(format!("{} {}", plain(&record["method"]), printable(&plain(&record["path"])))),
+        Cell::from(end.trim_start_matches("ended without an answer: ").trim_start_matches("ended: ")),
+        Cell::from(printable(&plain(&record["request_id"]))),
+    ])
+}
+
+/// A text of the caller's without what would move the cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
 fn millis(length: Option<f64>) -> String {
     length.map_or("-".to_owned(), |length| format!("{length:.1}"))
 }
@@ -155,16 +193,36 @@ mod tests {
         check(
             &Shown::default(),
             &expect![[r#"
-            attempts of the last second; arrows choose, enter shows all endpoints, q leaves
-            SERVICE      RATE    GOOD    P50 MS  P99 MS  READY  BUSY  WAIT  LIMIT     BUDGET BREAKER   REFUSED, WHY
-            shop         100/s   96.0%   10.0    98.2    1/2    4     1     64        97     closed    3/s queue_full
+                attempts of the last second; arrows choose, enter shows all endpoints, e unhappy requests, q leaves
+                SERVICE      RATE    GOOD    P50 MS  P99 MS  READY  BUSY  WAIT  LIMIT     BUDGET BREAKER   REFUSED, WHY
+                shop         100/s   96.0%   10.0    98.2    1/2    4     1     64        97     closed    3/s queue_full
 
-            SERVICE      ENDPOINT               STATE     BUSY  LATENCY  GOOD      FAILED    WHY
-            shop         a:1                    ready     2     10.5     90        4
-            shop         b:1                    ejected   2     10.5     90        4         its checks fail: refused
+                SERVICE      ENDPOINT               STATE     BUSY  LATENCY  GOOD      FAILED    WHY
+                shop         a:1                    ready     2     10.5     90        4
+                shop         b:1                    ejected   2     10.5     90        4         its checks fail: refused
 
-        "#]],
+            "#]],
         );
+    }
+
+    #[tokio::test]
+    async fn the_last_requests_that_went_badly_are_shown_in_the_place_of_the_endpoints() {
+        let record = serde_json::json!({
+            "request_id": "30ad403d\u{1b}", "service": "shop", "method": "GET", "path": "/cart", "age_ms": 1234.5,
+            "decisions": [
+                { "event": "attempt", "text": "attempt 1 to a:1" },
+                { "event": "ended", "text": "ended without an answer: the breaker is open; status 503" },
+            ],
+        });
+        let shown = Shown { unhappy: Some(vec![record]), ..Shown::default() };
+        let (before, now) = second();
+        let drawn = text(&Figures::between(&before, &now), &shown, 130, 6).unwrap();
+        let below: String = drawn.lines().skip(3).map(|line| line.trim_end().to_owned() + "\n").collect();
+        expect![[r#"
+
+            AGO     SERVICE      REQUEST                  WHAT BECAME OF IT                                   X-REQUEST-ID
+            1.2s    shop         GET /cart                the breaker is open; status 503                     30ad403d�
+        "#]].assert_eq(&below);
     }
 
     #[tokio::test]

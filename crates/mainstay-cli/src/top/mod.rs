@@ -1,7 +1,7 @@
 //! `mainstay top`: a live view of a node in the terminal.
 //!
 //! Twice what the node says of itself, and what lies between: rates and quantiles of the last moment and not since the
-//! start. Without a terminal (or with `--once` or `--json`) it is one frame, as text or as JSON.
+//! start. A key shows the last requests that went badly in the place of the endpoints. Without a terminal (or with `--once` or `--json`) it is one frame, as text or as JSON.
 
 mod figures;
 mod frame;
@@ -47,6 +47,14 @@ async fn look(client: &Client) -> Outcome<Sample> {
     Ok(Sample { at: Instant::now(), services, metrics })
 }
 
+/// The last requests that went badly.
+async fn unhappy(client: &Client) -> Outcome<Vec<serde_json::Value>> {
+    let text = client.text("/v1/requests?unhappy=true&limit=50").await?;
+    let mut found: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| Trouble::failed(format!("the node's answer is no JSON: {error}")))?;
+    Ok(found["records"].as_array_mut().map(std::mem::take).unwrap_or_default())
+}
+
 async fn once(client: &Client, before: &Sample, as_json: bool) -> Outcome {
     sleep(EVERY).await;
     let figures = Figures::between(before, &look(client).await?);
@@ -82,8 +90,12 @@ async fn watch(client: &Client, mut before: Sample) -> Outcome {
     let (mut figures, mut shown) = (Figures::between(&before, &before), Shown::default());
     let mut due = Instant::now();
     loop {
+        let showed = shown.unhappy.is_some();
         if !keys(&mut shown, figures.services.len()).map_err(while_doing("reading a key"))? {
             return Ok(());
+        }
+        if shown.unhappy.is_some() && !showed {
+            due = Instant::now();
         }
         if Instant::now() >= due {
             due = Instant::now() + EVERY;
@@ -91,6 +103,9 @@ async fn watch(client: &Client, mut before: Sample) -> Outcome {
                 Ok(now) => {
                     figures = Figures::between(&before, &now);
                     (before, shown.trouble) = (now, None);
+                    if shown.unhappy.is_some() {
+                        shown.unhappy = Some(unhappy(client).await.unwrap_or_default());
+                    }
                 }
                 // It may only be starting again.
                 Err(trouble) => shown.trouble = Some(trouble.to_string()),
@@ -111,6 +126,7 @@ fn keys(shown: &mut Shown, services: usize) -> std::io::Result<bool> {
             KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(false),
             KeyCode::Up | KeyCode::Char('k') => shown.chosen = shown.chosen.saturating_sub(1),
             KeyCode::Down | KeyCode::Char('j') => shown.chosen = (shown.chosen + 1).min(services.saturating_sub(1)),
+            KeyCode::Char('e') => shown.unhappy = if shown.unhappy.is_some() { None } else { Some(Vec::new()) },
             KeyCode::Enter => shown.endpoints_of_all = !shown.endpoints_of_all,
             _ => {}
         }

@@ -4,6 +4,7 @@ mod contract;
 mod fights;
 mod laws;
 mod layers;
+mod naming;
 mod problems;
 mod reference;
 mod typed;

@@ -1,7 +1,8 @@
 //! The table of reasons: what each one is called, and what a caller is told.
 //!
 //! Statuses are the contract's: 400 malformed, 404 no route, 408, 413 and 431 over a limit, 429 rate, 502 an endpoint is
-//! broken, 503 nothing usable, shed or open, 504 out of time. Error types are those of RFC 9209, section 2.3.
+//! broken, 503 nothing usable, shed or open, 504 out of time. Those of refusals are [`Refusal::status`], which `explain`
+//! tells too. Error types are those of RFC 9209, section 2.3.
 
 use mainstay_core::Failure;
 use mainstay_http1::Reject;
@@ -68,57 +69,51 @@ impl Problem {
 }
 
 fn refused(refusal: Refusal) -> ProblemFacts {
-    let (status, error, detail) = match refusal {
-        Refusal::DeadlinePassed => (504, "http_request_denied", "The caller's deadline had passed when the call came."),
-        Refusal::RateLimited => (429, "http_request_denied", "The caller is over its rate limit."),
-        Refusal::SlowRequest => (408, "http_request_error", "The request's body stopped arriving."),
-        Refusal::BreakerOpen => (503, "destination_unavailable", "The service is failing and is given a rest."),
-        Refusal::QueueFull => (503, "connection_limit_reached", "The service is busy and its queue is full."),
-        Refusal::QueueTimeout => (503, "connection_limit_reached", "The service is busy; the call waited too long."),
-        Refusal::LongWait => (503, "connection_limit_reached", "The service is busy; the call would wait too long."),
-        Refusal::Displaced => (503, "connection_limit_reached", "The service is busy with more important calls."),
-        Refusal::Hopeless => (503, "connection_limit_reached", "The service is busy; the deadline is too near."),
-        Refusal::Exhausted => (503, "connection_limit_reached", "No connection to an instance could be opened here."),
-        Refusal::NoEndpoint => (503, "destination_unavailable", "No instance of the service can be used."),
-        Refusal::Deadline => (504, "http_response_timeout", "The deadline passed before an answer came."),
+    let (error, detail) = match refusal {
+        Refusal::DeadlinePassed => ("http_request_denied", "The caller's deadline had passed when the call came."),
+        Refusal::RateLimited => ("http_request_denied", "The caller is over its rate limit."),
+        Refusal::SlowRequest => ("http_request_error", "The request's body stopped arriving."),
+        Refusal::BreakerOpen => ("destination_unavailable", "The service is failing and is given a rest."),
+        Refusal::QueueFull => ("connection_limit_reached", "The service is busy and its queue is full."),
+        Refusal::QueueTimeout => ("connection_limit_reached", "The service is busy; the call waited too long."),
+        Refusal::LongWait => ("connection_limit_reached", "The service is busy; the call would wait too long."),
+        Refusal::Displaced => ("connection_limit_reached", "The service is busy with more important calls."),
+        Refusal::Hopeless => ("connection_limit_reached", "The service is busy; the deadline is too near."),
+        Refusal::Exhausted => ("connection_limit_reached", "No connection to an instance could be opened here."),
+        Refusal::NoEndpoint => ("destination_unavailable", "No instance of the service can be used."),
+        Refusal::Deadline => ("http_response_timeout", "The deadline passed before an answer came."),
         Refusal::Key(why) => key(why),
         Refusal::Failed(failure) => return failed(failure),
     };
-    facts(status, error, refusal.as_str(), detail)
+    facts(refusal.status(), error, refusal.as_str(), detail)
 }
 
-/// 400, 409 and 422 are the draft's (draft-ietf-httpapi-idempotency-key-header, section 2.7).
-const fn key(why: KeyRefusal) -> (u16, &'static str, &'static str) {
+const fn key(why: KeyRefusal) -> (&'static str, &'static str) {
     match why {
-        KeyRefusal::Malformed => {
-            (400, "http_request_error", "The Idempotency-Key is not one text of 1 to 255 characters.")
-        }
-        KeyRefusal::Reused => (422, "http_request_denied", "The Idempotency-Key was used for another request."),
+        KeyRefusal::Malformed => ("http_request_error", "The Idempotency-Key is not one text of 1 to 255 characters."),
+        KeyRefusal::Reused => ("http_request_denied", "The Idempotency-Key was used for another request."),
         KeyRefusal::InProgress => {
-            (409, "http_request_denied", "The first request with this Idempotency-Key is still under way.")
+            ("http_request_denied", "The first request with this Idempotency-Key is still under way.")
         }
-        KeyRefusal::NotKept => (
-            409,
-            "http_request_denied",
-            "The request with this Idempotency-Key was carried out; its answer is not kept.",
-        ),
+        KeyRefusal::NotKept => {
+            ("http_request_denied", "The request with this Idempotency-Key was carried out; its answer is not kept.")
+        }
         KeyRefusal::Unknown => (
-            409,
             "http_request_denied",
             "A request with this Idempotency-Key may have been carried out; its answer is not known.",
         ),
-        KeyRefusal::Full => (503, "http_request_denied", "No memory is left for another Idempotency-Key."),
+        KeyRefusal::Full => ("http_request_denied", "No memory is left for another Idempotency-Key."),
     }
 }
 
 fn failed(failure: Failure) -> ProblemFacts {
-    let (status, error, detail) = match failure {
-        Failure::Refused => (502, "connection_refused", "The instance refused the connection."),
-        Failure::Unreachable => (502, "destination_unavailable", "The instance cannot be reached."),
-        Failure::ConnectTimeout => (504, "connection_timeout", "No connection to the instance came about in time."),
-        Failure::Reset => (502, "connection_terminated", "The instance closed the connection before it answered."),
-        Failure::Timeout => (504, "http_response_timeout", "The instance did not answer in time."),
-        Failure::Malformed => (502, "http_protocol_error", "What the instance answered is not HTTP."),
+    let (error, detail) = match failure {
+        Failure::Refused => ("connection_refused", "The instance refused the connection."),
+        Failure::Unreachable => ("destination_unavailable", "The instance cannot be reached."),
+        Failure::ConnectTimeout => ("connection_timeout", "No connection to the instance came about in time."),
+        Failure::Reset => ("connection_terminated", "The instance closed the connection before it answered."),
+        Failure::Timeout => ("http_response_timeout", "The instance did not answer in time."),
+        Failure::Malformed => ("http_protocol_error", "What the instance answered is not HTTP."),
         Failure::Status(received) => {
             return ProblemFacts {
                 status: received,
@@ -129,7 +124,7 @@ fn failed(failure: Failure) -> ProblemFacts {
             };
         }
     };
-    facts(status, error, failure.as_str(), detail)
+    facts(Refusal::Failed(failure).status(), error, failure.as_str(), detail)
 }
 
 /// The codec's own words are for logs; a caller gets the kind of mistake, as far as it can be mended.

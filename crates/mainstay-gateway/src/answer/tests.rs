@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use mainstay_core::{Failure, UnixTime};
 use mainstay_http1::{Limits, Reject, RequestHead};
-use mainstay_policy::{LimitVerdict, Refusal};
+use mainstay_policy::{KeyRefusal, LimitVerdict, Refusal};
 
 use super::*;
 use crate::forward::HttpDate;
@@ -169,6 +169,41 @@ fn every_reason_has_a_status_and_its_words() {
     for reject in Reject::ALL {
         assert!((400..=505).contains(&Problem::Rejected(*reject).facts().status), "{reject:?}");
     }
+}
+
+/// What is written for callers names every refusal with its status and its error.
+#[test]
+fn the_page_for_callers_has_every_refusal() {
+    let page = include_str!("../../../../docs/reference/what-a-caller-sees.md");
+    let keys = KeyRefusal::ALL.map(Refusal::Key);
+    let failures = [
+        Failure::Refused,
+        Failure::Unreachable,
+        Failure::ConnectTimeout,
+        Failure::Reset,
+        Failure::Timeout,
+        Failure::Malformed,
+    ];
+    let ours = [
+        Refusal::DeadlinePassed,
+        Refusal::RateLimited,
+        Refusal::BreakerOpen,
+        Refusal::QueueFull,
+        Refusal::QueueTimeout,
+        Refusal::LongWait,
+        Refusal::Displaced,
+        Refusal::Hopeless,
+        Refusal::Exhausted,
+        Refusal::NoEndpoint,
+        Refusal::Deadline,
+    ];
+    for refusal in ours.into_iter().chain(keys).chain(failures.map(Refusal::Failed)) {
+        let ProblemFacts { status, error, reason, .. } = Problem::Refused(refusal).facts();
+        let row = format!("| `{reason}` | {status} | `{}` |", error.unwrap_or_default());
+        assert!(page.contains(&row), "{row} is missing");
+    }
+    let slow = Problem::Refused(Refusal::SlowRequest).facts();
+    assert!(page.contains(&format!("| `{}` | {} | `{}` |", slow.reason, slow.status, slow.error.unwrap_or_default())));
 }
 
 #[test]

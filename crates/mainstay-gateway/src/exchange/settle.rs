@@ -8,8 +8,8 @@ use mainstay_core::{Instant, Origin};
 use mainstay_http1::RequestView;
 use mainstay_policy::{Decision, End, Entry, FallbackKind, Input, Turn};
 use mainstay_telemetry::{
-    AttemptResult, EndpointKey, KeyResult, LimitKey, Line, RequestFacts, RouteKey, TRIES_MAX, Tried, Try, all_tries,
-    hedge_results, tries as tries_of,
+    AttemptResult, EndpointKey, KeyResult, LimitKey, Line, RequestFacts, RouteKey, RouteNameKey, TRIES_MAX, Tried, Try,
+    all_tries, hedge_results, tries as tries_of,
 };
 
 use super::{Exchange, Leg};
@@ -155,10 +155,10 @@ impl Exchange<'_> {
         });
         let made = attempts.iter_mut().zip(endpoints).map(|(slot, key)| *slot = key).count();
         if let Some(ring) = worker.records.borrow_mut().as_mut() {
-            let routes = &self.parts.local.shared.route_keys;
+            let names = &self.parts.local.shared.route_name_keys;
             let facts = RequestFacts {
                 id: &self.parts.scratch.id,
-                route: routes.get(self.plan.route.index).copied().unwrap_or(RouteKey::NONE),
+                route: names.get(self.plan.route.index).copied().unwrap_or(RouteNameKey::NONE),
                 service: leg.service.key,
                 method: self.plan.asker.method,
                 path: &self.parts.scratch.canonical,

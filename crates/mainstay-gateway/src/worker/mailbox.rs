@@ -42,6 +42,8 @@ pub(crate) enum Message {
     Metrics(oneshot::Sender<Counters>),
     /// What was decided about this request?
     Explain(Arc<str>, oneshot::Sender<Vec<FoundRecord>>),
+    /// What was decided about the last requests, or the last unhappy ones, and how many of them?
+    Recent(bool, usize, oneshot::Sender<Vec<FoundRecord>>),
     /// What another worker has learned about a service.
     Learned(Arc<str>, Arc<FleetDelta>),
     /// No further connections come: close what is idle, and end when the last connection has.
@@ -171,6 +173,15 @@ impl Workers {
     /// What was decided about the requests with one id, worker by worker.
     pub(crate) async fn explain(&self, request_id: &Arc<str>) -> Vec<FoundRecord> {
         self.ask(|found| Message::Explain(Arc::clone(request_id), found)).await.into_iter().flatten().collect()
+    }
+
+    /// What was decided about the last `max` requests, or the last unhappy ones, the newest first.
+    pub(crate) async fn recent(&self, only_unhappy: bool, max: usize) -> Vec<FoundRecord> {
+        let of_each = self.ask(|found| Message::Recent(only_unhappy, max, found)).await;
+        let mut all: Vec<_> = of_each.into_iter().flatten().collect();
+        all.sort_by_key(FoundRecord::since_its_end);
+        all.truncate(max);
+        all
     }
 
     /// Tells every worker that no further connections come.

@@ -209,6 +209,11 @@ impl Worker {
                 let found = records.as_ref().map(|ring| ring.find(id.as_bytes(), now, &self.common.names));
                 let _ = answer.send(found.unwrap_or_default());
             }
+            Message::Recent(only_unhappy, max, answer) => {
+                let records = self.records.borrow();
+                let found = records.as_ref().map(|ring| ring.recent(only_unhappy, max, now, &self.common.names));
+                let _ = answer.send(found.unwrap_or_default());
+            }
             Message::Learned(service, delta) => {
                 if let Some(cell) = self.service(&service) {
                     cell.core().merge(now, &delta);

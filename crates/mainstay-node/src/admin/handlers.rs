@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use mainstay_policy::{BreakerOrder, Order};
+use mainstay_telemetry::FoundRecord;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -155,9 +156,29 @@ pub(super) async fn reload(State(node): State<Node>) -> Answer {
     }
 }
 
+/// Records listed in one answer, and as many as a node can be asked for.
+const LISTED: usize = 20;
+const LISTED_MAX: usize = 128;
+
+/// How records are told.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Format {
+    Json,
+    Text,
+}
+
 #[derive(Deserialize)]
 pub(super) struct Form {
-    format: Option<String>,
+    format: Option<Format>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    unhappy: bool,
+    limit: Option<usize>,
+    format: Option<Format>,
 }
 
 pub(super) async fn request(
@@ -176,18 +197,34 @@ pub(super) async fn request(
              reached no service stands in the access log alone",
         ));
     }
-    if wants_text(&form, &headers) {
+    Ok(told(&node, &found, form.format, &headers))
+}
+
+pub(super) async fn recent(State(node): State<Node>, Query(wanted): Query<Wanted>, headers: HeaderMap) -> Answer {
+    let limit = wanted.limit.unwrap_or(LISTED);
+    if !(1..=LISTED_MAX).contains(&limit) {
+        let detail = format!("limit is {limit}");
+        let mend = format!("ask for 1 to {LISTED_MAX}");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail, mend));
+    }
+    let found = node.recent(wanted.unhappy, limit).await;
+    Ok(told(&node, &found, wanted.format, &headers))
+}
+
+/// Records as stories or as JSON, whichever is asked for.
+fn told(node: &Node, found: &[FoundRecord], format: Option<Format>, headers: &HeaderMap) -> Response {
+    if wants_text(format, headers) {
         let stories: Vec<_> = found.iter().map(|record| record.story(|key| node.setting(key, &record.route))).collect();
-        return Ok(stories.join("\n").into_response());
+        return stories.join("\n").into_response();
     }
     let records: Vec<_> = found.iter().map(|record| record.to_json(|key| node.setting(key, &record.route))).collect();
     let body = format!("{{\"records\":[{}]}}", records.join(","));
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn wants_text(form: &Form, headers: &HeaderMap) -> bool {
-    match form.format.as_deref() {
-        Some(format) => format == "text",
+fn wants_text(format: Option<Format>, headers: &HeaderMap) -> bool {
+    match format {
+        Some(format) => matches!(format, Format::Text),
         None => headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain")),
     }
 }

@@ -83,6 +83,7 @@ fn routes() -> Vec<Route> {
         Route::delete("/v1/services/{name}/fault", fault::end),
         Route::get("/v1/config", h::configuration),
         Route::post("/v1/reload", h::reload),
+        Route::get("/v1/requests", h::recent),
         Route::get("/v1/requests/{id}", h::request),
         Route::get("/openapi.json", h::description),
         Route::get("/metrics", h::metrics).on_probe(),

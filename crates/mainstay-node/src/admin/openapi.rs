@@ -35,6 +35,7 @@ pub(crate) fn description() -> Value {
 fn paths() -> Value {
     let mut paths = services();
     merge(&mut paths, node());
+    merge(&mut paths, requests());
     merge(&mut paths, probes());
     paths
 }
@@ -98,16 +99,6 @@ fn services() -> Value {
 }
 
 fn node() -> Value {
-    let text = json!({ "text/plain": { "schema": { "type": "string" } } });
-    let mut story = answer(
-        "What was decided, in order.",
-        &json!({
-            "type": "object",
-            "required": ["records"],
-            "properties": { "records": { "type": "array", "items": reference("Record") } },
-        }),
-    );
-    merge(&mut story["content"], text);
     json!({
         "/v1/config": { "get": {
             "operationId": "getConfiguration",
@@ -123,22 +114,42 @@ fn node() -> Value {
                 "default": problem(),
             },
         } },
-        "/v1/requests/{id}": { "get": {
-            "operationId": "explainRequest",
-            "summary": "What was decided about one request, and why.",
-            "parameters": [
-                parameter("id", "The request's id, as in x-request-id."),
-                {
-                    "name": "format", "in": "query", "schema": { "enum": ["json", "text"] },
-                    "description": "text tells it as a story, as Accept: text/plain does.",
-                },
-            ],
-            "responses": { "200": story, "404": problem(), "default": problem() },
-        } },
         "/openapi.json": { "get": {
             "operationId": "describe",
             "summary": "This description.",
             "responses": { "200": answer("OpenAPI 3.1.", &json!({ "type": "object" })), "default": problem() },
+        } },
+    })
+}
+
+fn requests() -> Value {
+    let mut stories = answer(
+        "What was decided, in order.",
+        &json!({
+            "type": "object",
+            "required": ["records"],
+            "properties": { "records": { "type": "array", "items": reference("Record") } },
+        }),
+    );
+    merge(&mut stories["content"], json!({ "text/plain": { "schema": { "type": "string" } } }));
+    let query = |name: &str, schema: Value, description: &str| json!({ "name": name, "in": "query", "schema": schema, "description": description });
+    let format = || query("format", words(&["json", "text"]), "text tells it as a story, as Accept: text/plain does.");
+    json!({
+        "/v1/requests": { "get": {
+            "operationId": "listRequests",
+            "summary": "The last requests, the newest first.",
+            "parameters": [
+                query("unhappy", json!({ "type": "boolean", "default": false }), "Only those that got no whole answer below 500 of their service."),
+                query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 128, "default": 20 }), "How many at the most."),
+                format(),
+            ],
+            "responses": { "200": stories.clone(), "400": problem(), "default": problem() },
+        } },
+        "/v1/requests/{id}": { "get": {
+            "operationId": "explainRequest",
+            "summary": "What was decided about one request, and why.",
+            "parameters": [parameter("id", "The request's id, as in x-request-id."), format()],
+            "responses": { "200": stories, "404": problem(), "default": problem() },
         } },
     })
 }
@@ -292,7 +303,7 @@ fn record_schema() -> Value {
         "type": "object",
         "properties": {
             "request_id": text("The request's id; of a long one the first 64 bytes."),
-            "route": text("The route that matched."),
+            "route": text("The route that matched: its path, with what tells it from others with the same."),
             "service": text("The service that it led to."),
             "method": text("The method."),
             "path": text("The beginning of the path, without the query."),
@@ -314,6 +325,7 @@ fn record_schema() -> Value {
                 },
             } },
             "decisions_dropped": whole("Decisions that found no room."),
+            "advice": maybe("string", "What can be done about it; null where there is nothing to do."),
         },
     })
 }

@@ -77,6 +77,18 @@ impl Running for StandIn {
         Box::pin(async move { if request_id == "r/1" { vec![record()] } else { Vec::new() } })
     }
 
+    fn recent(&self, only_unhappy: bool, max: usize) -> Soon<'_, Vec<FoundRecord>> {
+        let unhappy = FoundRecord {
+            entries: vec![Entry {
+                after: Length::from_millis(5),
+                what: Decision::Ended(End::Answered { status: 503 }),
+            }],
+            ..record()
+        };
+        let all = if only_unhappy { vec![unhappy] } else { vec![record(), unhappy] };
+        Box::pin(async move { all.into_iter().take(max).collect() })
+    }
+
     fn setting(&self, key: &str, route: &str) -> Option<String> {
         (key == "route.timeout").then(|| format!("timeout of {route} = \"15s\", mainstay.toml:7"))
     }
@@ -246,6 +258,23 @@ async fn a_request_is_explained_as_json_and_as_a_story() {
     assert!(text.starts_with("request r/1, 1 s ago\n") && head.contains("text/plain"));
     assert!(text.contains("[timeout of / = \"15s\", mainstay.toml:7]"), "what a key is set to stands with it: {text}");
     assert_eq!(get(api.admin, "/v1/requests/unknown").await.0, 404);
+}
+
+#[tokio::test]
+async fn the_last_requests_are_listed_and_the_unhappy_ones_alone_on_demand() {
+    let api = api(None).await;
+    let records = |body: &Value| body["records"].as_array().unwrap().len();
+    let (status, all) = get(api.admin, "/v1/requests").await;
+    assert_eq!((status, records(&all)), (200, 2));
+    assert_eq!(records(&get(api.admin, "/v1/requests?limit=1").await.1), 1);
+    let (_, unhappy) = get(api.admin, "/v1/requests?unhappy=true&limit=5").await;
+    assert_eq!(unhappy["records"][0]["decisions"][0]["text"], "ended: answered whole with status 503");
+    let (_, story) = get(api.admin, "/v1/requests?unhappy=true&format=text").await;
+    assert!(story.as_str().unwrap().starts_with("request r/1, 1 s ago\n"), "{story}");
+    for wrong in ["limit=0", "limit=129", "limit=many", "unhappy=maybe", "format=xml"] {
+        let (status, problem) = get(api.admin, &format!("/v1/requests?{wrong}")).await;
+        assert_eq!((status, &problem["reason"]), (400, &json!("bad_request")), "{wrong}");
+    }
 }
 
 #[tokio::test]

@@ -66,8 +66,8 @@ impl Call {
         });
         self.hedge_at = self.next_hedge(service, now);
         self.stage = Stage::Attempting;
-        let Choice { endpoint, probe, panic, trial, crossing } = choice;
-        self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic, trial, crossing });
+        let Choice { endpoint, probe, panic, trial, crossing, passed_over } = choice;
+        self.record.push(now, Decision::Attempt { attempt, endpoint, why, probe, panic, trial, crossing, passed_over });
         self.send_or_suffer(service, now, attempt);
     }
 
@@ -78,11 +78,20 @@ impl Call {
             }
             // A limit that we set says nothing about the service.
             (AttemptReason::First, NoEndpoint::AllBusy) => {
+                self.tell_no_endpoint(service, now, none);
                 let after = service.retry_after(self.id);
                 self.fall_back(service, now, Refusal::Exhausted, Some(after));
             }
-            (AttemptReason::First, _) => self.conclude(service, now, Refusal::NoEndpoint, None),
+            (AttemptReason::First, _) => {
+                self.tell_no_endpoint(service, now, none);
+                self.conclude(service, now, Refusal::NoEndpoint, None);
+            }
         }
+    }
+
+    fn tell_no_endpoint(&mut self, service: &Service, now: Instant, why: NoEndpoint) {
+        let passed_over = service.fleet.passed_over();
+        self.record.push(now, Decision::NoEndpoint { why, passed_over });
     }
 
     /// An attempt is cut short only where another may follow; the last one has the rest of the deadline. Where another

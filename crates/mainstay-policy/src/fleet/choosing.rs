@@ -261,6 +261,7 @@ impl Fleet {
     }
 
     fn begin(&mut self, now: Instant, slot: u32) -> Option<Choice> {
+        let passed_over = self.passed_over();
         let endpoint = self.endpoints.at_mut(slot)?;
         let learned = &mut endpoint.learned;
         learned.load.begin(now);
@@ -270,7 +271,8 @@ impl Fleet {
         if probe {
             learned.availability.take_probe();
         }
-        let choice = Choice { endpoint: endpoint.id, probe, panic: self.census.panic, trial: false, crossing: None };
+        let panic = self.census.panic;
+        let choice = Choice { endpoint: endpoint.id, probe, panic, trial: false, crossing: None, passed_over };
         self.touch(slot);
         Some(choice)
     }

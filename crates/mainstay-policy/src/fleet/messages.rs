@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mainstay_core::{CallId, Certainty, Duration, EndpointId, Failure, Instant};
 
+use super::PassedOver;
 use crate::{Cause, CheckFailure, CheckResult, EndpointState, Recovery};
 
 /// What a call asks of the fleet.
@@ -36,6 +37,8 @@ pub struct Choice {
     pub trial: bool,
     /// Why it leaves the own zone, if it does.
     pub crossing: Option<Crossing>,
+    /// Who could not be chosen.
+    pub passed_over: PassedOver,
 }
 
 /// Why a first attempt leaves the zone whose endpoints come first.

@@ -102,7 +102,7 @@ const fn answered(status: u16) -> AttemptResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mainstay_policy::{AttemptReason, FallbackKind, NoRetry, Refusal};
+    use mainstay_policy::{AttemptReason, FallbackKind, NoRetry, PassedOver, Refusal};
 
     fn endpoint(slot: u32) -> EndpointId {
         EndpointId { slot, generation: 0 }
@@ -110,14 +110,16 @@ mod tests {
 
     fn attempt(attempt: u8) -> Decision {
         let endpoint = endpoint(u32::from(attempt) + 10);
+        let (why, passed_over) = (AttemptReason::First, PassedOver::default());
         Decision::Attempt {
             attempt,
             endpoint,
-            why: AttemptReason::First,
+            why,
             probe: false,
             panic: false,
             trial: false,
             crossing: None,
+            passed_over,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use mainstay_core::{Duration, Instant};
 use mainstay_policy::{Decision, ENTRIES_MAX, Entry};
-use mainstay_telemetry::{Method, Names, RecordRing, RequestFacts, RouteKey, ServiceKey};
+use mainstay_telemetry::{Method, Names, RecordRing, RequestFacts, RouteNameKey, ServiceKey};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ proptest! {
             now += Duration::from_millis(pause);
             let facts = RequestFacts {
                 id: &[b'a' + id; 70],
-                route: RouteKey::NONE,
+                route: RouteNameKey::NONE,
                 service: ServiceKey::NONE,
                 method: Method::Get,
                 path: b"/",
@@ -55,7 +55,7 @@ proptest! {
             prop_assert_eq!(found.last().unwrap().dropped, *dropped);
         }
         // There is room for one record, however little it may take.
-        prop_assert!(memory <= bytes.max(ENTRIES_MAX * size_of::<Entry>() + 512));
+        prop_assert!(memory <= bytes.max(ENTRIES_MAX * size_of::<Entry>() + 2048));
 
         // What is found is a part of what was pushed, newest last, and none of it is too old.
         for id in 0..20_u8 {
