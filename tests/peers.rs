@@ -1,7 +1,9 @@
-//! The programs that people already have: curl, wrk, nginx behind the gateway, HAProxy in front of it.
+//! The programs that people already have: curl, wrk, nginx behind the gateway, HAProxy in front of it; promtool, which
+//! reads metrics as Prometheus does; schemathesis, which holds the admin API to its own description.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -98,4 +100,38 @@ fn haproxy_stands_in_front() {
     wait_for(listen);
     let arguments = ["--closed", "16", "--requests", "3000", "--duration", "60s", "--post", "20%"];
     Load::start(listen, &arguments).end().all_good();
+}
+
+#[test]
+fn promtool_has_nothing_to_say_of_the_metrics() {
+    let Some(promtool) = find("promtool") else { return skip("promtool as a reader of metrics", "promtool") };
+    let _stage = alone();
+    let instance = Instance::with(&["--service-time", "0ms"]);
+    let node = Node::start(&[instance.address, free_address()], "");
+    Load::start(node.web, &["--closed", "4", "--requests", "200"]).end().all_good();
+    let metrics = http::ask(node.admin, "GET", "/metrics", "").unwrap().body;
+    assert!(metrics.contains("mainstay_attempts_total{"), "{metrics}");
+    let mut command = Command::new(promtool);
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut check = command.spawn().unwrap();
+    check.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn schemathesis_finds_nothing_that_the_admin_api_does_not_describe() {
+    let Some(schemathesis) = find("schemathesis") else {
+        return skip("schemathesis against the admin API", "schemathesis");
+    };
+    let _stage = alone();
+    let instance = Instance::with(&["--service-time", "0ms"]);
+    let node = Node::start(&[instance.address, free_address()], "");
+    Load::start(node.web, &["--closed", "4", "--requests", "50"]).end().all_good();
+    let dir = TempDir::new().unwrap();
+    let mut command = Command::new(schemathesis);
+    command.args(["run", &format!("http://{}/openapi.json", node.admin), "-n", "20", "--seed", "1", "--no-color"]);
+    let output = command.current_dir(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -23,7 +23,7 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 /// Programs that some stories need beside us. Such a story's module and name are `peers::` and the program.
-const PEERS: [&str; 4] = ["curl", "wrk", "nginx", "haproxy"];
+const PEERS: [&str; 6] = ["curl", "wrk", "nginx", "haproxy", "promtool", "schemathesis"];
 
 /// All tests, but for the stories whose program is not installed: the runner counts those as filtered out, so that what
 /// was not played is never counted as passed.
