@@ -118,6 +118,17 @@ fn every_link_between_pages_leads_somewhere() {
     }
 }
 
+/// Whoever writes a page of the guide puts it where a reader finds it.
+#[test]
+fn the_guides_index_lists_every_page() {
+    let guide = root().join("docs/guide");
+    let listed = links(&read(&guide.join("README.md")));
+    for page in markdown().iter().filter(|page| page.starts_with(&guide) && !page.ends_with("README.md")) {
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(listed.contains(&name), "docs/guide/README.md does not list {name}");
+    }
+}
+
 #[test]
 fn a_wrong_reference_is_found() {
     assert!(check_reference("xtask/tests/it/pages.rs::a_wrong_reference_is_found").is_ok());
