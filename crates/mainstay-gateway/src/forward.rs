@@ -11,6 +11,7 @@
 //! Sources: RFC 9110, section 7.6; RFC 7239; W3C Trace Context.
 
 mod caller;
+mod credentials;
 mod date;
 mod fields;
 mod rate_limit;
@@ -23,6 +24,7 @@ mod trace;
 pub(crate) mod tests;
 
 pub(crate) use caller::{Peer, caller_priority, caller_timeout, decimal, request_id};
+pub(crate) use credentials::credentials;
 pub(crate) use date::{HttpDate, parse_date};
 pub(crate) use fields::FieldRules;
 pub(crate) use rate_limit::{RateLimitTold, retry_after};

@@ -5,7 +5,8 @@
 //! lock that is held for one look-up. Only calls that carry a key, to a service that has the table, ever touch it.
 //!
 //! - A key belongs to its route, its host, its caller (`Authorization` and the client's address, of IPv6 the /64) and its
-//!   text. What it is asked with is method, target and body: all of the body that may be kept, and its length.
+//!   text. What it is asked with is method, target, whatever else says who asks, and body: all of it that may be kept, and
+//!   its length where it is announced.
 //! - Both are hashed to 128 bits with secrets of this process, so that nobody can make two of them meet.
 //! - A key is a string (draft-ietf-httpapi-idempotency-key-header, section 2.1) or, as most clients send it, the bare
 //!   text: `"a-1"` and `a-1` are one key.
@@ -24,6 +25,7 @@ use mainstay_policy::{
 };
 
 use crate::clock::Clock;
+use crate::forward::credentials;
 use crate::kept::Kept;
 use crate::limits::network;
 
@@ -108,6 +110,11 @@ impl KeyStore {
             asked.write_part(part);
         }
         asked.write_u64(parts.length.unwrap_or(u64::MAX));
+        // Not a part of the key: a caller whose cookie has changed is told so, and its order is not carried out anew.
+        for (name, value) in credentials(request.fields()) {
+            asked.write_part(&name.to_ascii_lowercase());
+            asked.write_part(value);
+        }
         let (key, fingerprint) = (KeyId(key.finish()), Fingerprint(asked.finish()));
         Some(KeyAsking { key, fingerprint, call: parts.call })
     }

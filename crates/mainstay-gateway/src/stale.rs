@@ -20,7 +20,7 @@ use mainstay_policy::{
     CachingAnswer, CachingRequest, FallbackSettings, KeepTerms, StaleAnswers, StaleFigures, TargetId, Usable,
 };
 
-use crate::forward::{Peer, decimal, named_host, named_scheme, parse_date};
+use crate::forward::{Peer, credentials, decimal, named_host, named_scheme, parse_date};
 use crate::idempotency::Secrets;
 use crate::kept::Kept;
 use crate::route::CompiledRoute;
@@ -169,7 +169,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 pub(crate) fn caching_request(request: RequestView<'_>) -> CachingRequest {
     let control = CacheControl::of(request.fields());
     CachingRequest {
-        credentials: request.get(Known::Authorization).or(request.get(Known::Cookie)).is_some(),
+        credentials: credentials(request.fields()).next().is_some(),
         no_store: control.no_store,
         no_cache: control.no_cache,
         max_age: control.max_age.map(Duration::from_secs),

@@ -7,7 +7,7 @@
 //! - Kept is what a shared cache may store (RFC 9111, section 3): a GET's answer whose status is cacheable by default, or
 //!   a redirect that says how long it is fresh; without `no-store`, `private` and `no-cache` (a qualified one counts like
 //!   a bare one) and without `Vary: *`.
-//! - An answer to somebody with credentials (`Authorization`, and beyond the RFC `Cookie`) is kept only when it says
+//! - An answer to somebody with credentials (`Authorization`, and beyond the RFC whatever says who asks) is kept only when it says
 //!   `public`, `s-maxage` or `must-revalidate` (section 3.5). One that sets a cookie is never kept.
 //! - Given is what is fresh (section 4.2), and past that what is stale for no longer than the configuration allows and the
 //!   answer itself (`stale-if-error`, RFC 5861, section 4). `must-revalidate`, `proxy-revalidate` and `s-maxage` forbid
@@ -29,7 +29,7 @@ pub const VARIANTS_MAX: usize = 8;
 /// What a request says about caching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CachingRequest {
-    /// It carries `Authorization` or `Cookie`.
+    /// It says who asks: `Authorization`, `Cookie`, or a service's own field.
     pub credentials: bool,
     /// `no-store`: its answer is not kept.
     pub no_store: bool,

@@ -160,7 +160,9 @@ impl Exchange<'_> {
 
     /// As [`Exchange::wanted`], where the answer may stand in for its service.
     fn wanted_for_failure(&mut self, number: u8) -> Option<u64> {
-        let store = self.stale_store().filter(|_| self.parts.caller.request().method() == b"GET")?;
+        // What the body of a GET asks for nobody knows (RFC 9110, section 9.3.1).
+        let is_plain = self.parts.caller.request().method() == b"GET" && self.has_no_body();
+        let store = self.stale_store().filter(|_| is_plain)?;
         let attempt = self.attempts.get(number)?;
         let asked = caching_request(self.parts.caller.request());
         let facts = caching_answer(attempt.answer_head()?, unix_time().as_nanos() / 1_000_000_000);
@@ -172,6 +174,10 @@ impl Exchange<'_> {
         let max = store.answer_max();
         self.terms = may_keep(&asked, &facts).filter(|_| ends_itself);
         self.terms.map(|_| max)
+    }
+
+    fn has_no_body(&self) -> bool {
+        matches!(self.plan.body, BodyLength::Empty | BodyLength::Exactly(0))
     }
 
     fn stale_store(&self) -> Option<&StaleStore> {
@@ -222,7 +228,8 @@ impl Exchange<'_> {
 impl Exchange<'_> {
     /// What was kept of what the call asks for and may stand in now.
     pub(super) fn find_stale(&self) -> Option<(Arc<Kept>, Usable)> {
-        let store = self.stale_store().filter(|_| matches!(self.parts.caller.request().method(), b"GET" | b"HEAD"))?;
+        let is_plain = matches!(self.parts.caller.request().method(), b"GET" | b"HEAD");
+        let store = self.stale_store().filter(|_| is_plain && self.has_no_body())?;
         let limit = self.leg.service.settings().settings().fallback.stale_if_error?;
         store.find(self.now, &self.presented(), limit)
     }

@@ -99,6 +99,21 @@ fn who_cannot_wait_for_the_first_is_told_to_come_again() {
 }
 
 #[test]
+fn a_neighbour_at_the_same_address_does_not_get_the_answer_of_somebody_who_says_who_he_is() {
+    let origin = Origin::answering(CREATED);
+    let world = World::new(&config(&[origin.address], TABLE));
+    for says in ["Cookie: s=me", "X-Api-Key: mine"] {
+        let key = says.replace(": ", "-");
+        let order = |says: &str| world.ask(&post(&key, "1 EUR").replace("Host", &format!("{says}\r\nHost")));
+        assert_eq!((order(says).status, order(says).field("idempotent-replayed")), (201, Some("true")));
+        for another in ["Cookie: s=another", "X-Api-Key: another", "X-Trace: of-nobody"] {
+            is_refused(&order(another), 422, "key_reused");
+        }
+    }
+    assert_eq!(reached(&origin), 2);
+}
+
+#[test]
 fn a_key_stands_for_one_request_and_is_one_text() {
     let origin = Origin::answering(CREATED);
     let world = World::new(&config(&[origin.address], TABLE));

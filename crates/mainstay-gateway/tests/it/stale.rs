@@ -100,6 +100,19 @@ fn what_was_answered_before_is_answered_although_the_service_fails() {
 }
 
 #[test]
+fn what_was_answered_to_somebody_who_says_who_he_is_is_given_to_nobody() {
+    let shop = Shop::new("", plain, hang_up);
+    for says in ["Authorization: Bearer x\r\n", "Cookie: s=1\r\n", "X-Api-Key: mine\r\n", "X-User: 7\r\n"] {
+        assert_eq!(shop.ask("GET", "/me", says).status, 200);
+    }
+    assert_eq!(shop.ask("GET", "/body", "Content-Length: 2\r\n\r\nhi").status, 200);
+    shop.fail();
+    for path in ["/me", "/body"] {
+        assert!(shop.get(path).status >= 500, "{path}");
+    }
+}
+
+#[test]
 fn a_head_is_answered_from_what_a_get_got_and_the_connection_goes_on() {
     let shop = Shop::new("", plain, hang_up);
     assert_eq!(shop.get("/a").status, 200);
