@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "mainstay-gateway",
         &["mainstay-core", "mainstay-policy", "mainstay-http1", "mainstay-config", "mainstay-telemetry"],
     ),
+    ("mainstay-sim", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry"]),
     (
         "mainstay-node",
         &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-gateway"],
