@@ -268,6 +268,7 @@ impl<'a> Exchange<'a> {
                 Output::Cancel { attempt } => self.cancel(attempt),
                 Output::Forward { attempt, retries_used } => self.forward(attempt, retries_used),
                 Output::AskStale => self.ask_stale(),
+                Output::LookForStale { attempt } => self.look_for_stale(attempt),
                 Output::RespondStale(order) => self.respond_stale(&order),
                 Output::FallbackService => self.enter_fallback(),
                 Output::Respond => self.respond(),

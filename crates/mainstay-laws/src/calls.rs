@@ -216,7 +216,12 @@ impl Play<'_> {
             15 => {
                 let second = Duration::from_secs(1);
                 let usable = Usable { age: second, fresh_for: Duration::ZERO, stale_for: second };
-                Input::Stale(choices.one_in(2).then_some(usable))
+                choices.pick(&[
+                    Input::Stale(Some(usable)),
+                    Input::Stale(None),
+                    Input::StaleIsKept { attempt, kept: true },
+                    Input::StaleIsKept { attempt, kept: false },
+                ])
             }
             _ => {
                 let status = choices.pick(&[200, 200, 404, 429, 500, 503]);
@@ -366,9 +371,11 @@ impl Seen {
                     self.answered = true;
                 }
                 Output::Abort => assert!(self.answered, "only what has begun is broken off"),
-                Output::AskLimits | Output::AskKey | Output::AskStale | Output::FallbackService => {
-                    assert!(!self.answered);
-                }
+                Output::AskLimits
+                | Output::AskKey
+                | Output::AskStale
+                | Output::LookForStale { .. }
+                | Output::FallbackService => assert!(!self.answered),
                 #[allow(unreachable_patterns, reason = "whatever else there will be to do is nothing to this law")]
                 _ => {}
             }

@@ -167,6 +167,7 @@ impl Call {
             Input::Failed { attempt, failure, certainty } => self.failed(service, now, attempt, failure, certainty),
             Input::Finished { clean } => self.finished(service, now, clean),
             Input::Stale(found) => self.stale(service, now, found),
+            Input::StaleIsKept { attempt, kept } => self.stale_is_kept(service, now, attempt, kept),
             Input::FallbackEnded { answered } => self.fallback_ended(service, now, answered),
             Input::CallerLeft => self.caller_left(service, now),
         }

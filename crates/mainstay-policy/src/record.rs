@@ -146,6 +146,8 @@ pub enum Decision {
         failure: Failure,
         /// What it left behind.
         certainty: Certainty,
+        /// Its time was cut so that this can still answer.
+        makes_way_for: Option<FallbackKind>,
     },
     /// An attempt was given up before there was an answer: nobody waits for one any more.
     Cancelled {

@@ -50,7 +50,10 @@ mod tests {
         for (end, result) in [
             (Decision::Head { attempt: 1, status: 404 }, HedgeResult::Won),
             (Decision::Head { attempt: 1, status: 503 }, HedgeResult::Failed),
-            (Decision::Failed { attempt: 1, failure: Failure::Reset, certainty }, HedgeResult::Failed),
+            (
+                Decision::Failed { attempt: 1, failure: Failure::Reset, certainty, makes_way_for: None },
+                HedgeResult::Failed,
+            ),
             (Decision::Outpaced { attempt: 1, by: 0, certainty }, HedgeResult::Lost),
             (Decision::Cancelled { attempt: 1, certainty }, HedgeResult::Cancelled),
             (Decision::Unable { attempt: 1, pool: true }, HedgeResult::Cancelled),

@@ -163,7 +163,10 @@ impl FoundRecord {
             Decision::Head { attempt, status } => {
                 told("head", format!("attempt {}: an answer with status {status}", ordinal(attempt)), None)
             }
-            Decision::Failed { attempt, failure, certainty } => {
+            Decision::Failed { attempt, certainty, makes_way_for: Some(kind), .. } => {
+                self.made_way(attempt, certainty, kind)
+            }
+            Decision::Failed { attempt, failure, certainty, makes_way_for: None } => {
                 self.failed(attempt, failure, certainty, entry.after >= self.allowed)
             }
             Decision::Cancelled { attempt, certainty } => told(

@@ -247,6 +247,12 @@ impl Exchange<'_> {
         self.give(Again::Stale(*order));
         while !self.outer.is_empty() {
             self.leave_fallback(true);
+    /// Says whether an answer may stand in, while an attempt runs.
+    pub(super) fn look_for_stale(&mut self, attempt: u8) {
+        let kept = self.find_stale().is_some();
+        self.input(Input::StaleIsKept { attempt, kept });
+    }
+
         }
     }
 

@@ -46,7 +46,7 @@ impl Call {
         let attempt = self.made;
         self.tried[usize::from(attempt)] = choice.endpoint;
         self.made += 1;
-        let head_by = self.head_by(service, now);
+        let (head_by, half_by) = (self.head_by(service, now), self.half_by(service, now));
         let connect_by = (now + service.settings().timeout.connect).min(head_by);
         let (connected, waits, sent) = (false, false, false);
         let in_flight = service.bulkhead.in_flight();
@@ -62,6 +62,7 @@ impl Call {
             sent,
             connect_by,
             head_by,
+            half_by,
             held_until,
         });
         self.hedge_at = self.next_hedge(service, now);
@@ -94,19 +95,26 @@ impl Call {
         self.record.push(now, Decision::NoEndpoint { why, passed_over });
     }
 
-    /// An attempt is cut short only where another may follow; the last one has the rest of the deadline. Where another
-    /// service stands ready to answer, half of what is left is kept for it each time.
+    /// An attempt is cut short only where another may follow, or another service stands ready to answer; the last one
+    /// has the rest of the deadline.
     fn head_by(&self, service: &mut Service, now: Instant) -> Instant {
+        let another = self.has_fallback_service(service)
+            || (self.may_repeat(service, Failure::Timeout, Certainty::Unknown).is_ok()
+                && service.budget.tokens(now) >= 1.0);
+        let deadline = self.facts.deadline;
+        if another { deadline.min(now + service.settings().timeout.attempt) } else { deadline }
+    }
+
+    /// Where something may stand in for the service, half of what is left is kept for it each time: it takes its time
+    /// too, and at the deadline the caller may have gone.
+    fn half_by(&self, service: &Service, now: Instant) -> Instant {
         let left = self.facts.deadline.since(now);
-        let another =
-            self.may_repeat(service, Failure::Timeout, Certainty::Unknown).is_ok() && service.budget.tokens(now) >= 1.0;
-        let attempt = service.settings().timeout.attempt;
-        let length = match (service.settings().fallback.service && self.body_kept, another) {
-            (true, _) => attempt.min(Duration::from_nanos(left.as_nanos() / 2)),
-            (false, true) => attempt,
-            (false, false) => left,
-        };
-        now + length.min(left)
+        let stands_in = self.facts.stale || self.has_fallback_service(service);
+        if stands_in { now + Duration::from_nanos(left.as_nanos() / 2) } else { Instant::FAR_FUTURE }
+    }
+
+    fn has_fallback_service(&self, service: &Service) -> bool {
+        service.settings().fallback.service && self.body_kept
     }
 
     pub(super) fn waits(&mut self, attempt: u8) {
@@ -212,13 +220,17 @@ impl Call {
         certainty: Certainty,
     ) {
         let Some(running) = self.current(attempt) else { return };
-        self.record.push(now, Decision::Failed { attempt, failure, certainty });
+        self.record.push(now, Decision::Failed { attempt, failure, certainty, makes_way_for: None });
         let latency = now.since(running.began);
         service.fleet.report(now, running.choice, Report::Failed { failure, certainty, latency });
         if matches!(failure, Failure::Timeout | Failure::ConnectTimeout) {
             service.bulkhead.observe(running.in_flight, Sample::GivenUp(latency));
         }
         self.release(service, now, running, true);
+        self.after_failure(service, now, failure, certainty);
+    }
+
+    fn after_failure(&mut self, service: &mut Service, now: Instant, failure: Failure, certainty: Certainty) {
         self.refusal = Some((Refusal::Failed(failure), None));
         if !self.running.is_empty() {
             return self.hasten(service, now, failure, certainty, None);
@@ -238,11 +250,46 @@ impl Call {
             Timer::Call if !self.running.iter().all(|running| running.waits) && !self.awaits_body => {
                 self.out_of_time(service, now);
             }
+            Timer::Fallback => self.half_is_over(service, now, running),
             _ if running.waits => self.tired_of_waiting(service, now, running),
             Timer::Call | Timer::Attempt if self.awaits_body => self.tired_of_caller(service, now),
             Timer::Connect => self.give_up(service, now, running, Failure::ConnectTimeout, Certainty::NotSent),
             _ => self.give_up(service, now, running, Failure::Timeout, running.certainty()),
         }
+    }
+
+    /// What is left is for what stands in: another service is there, and of a kept answer it is asked.
+    fn half_is_over(&mut self, service: &mut Service, now: Instant, running: Running) {
+        if self.has_fallback_service(service) {
+            return match self.awaits_body && !running.waits {
+                true => self.tired_of_caller(service, now),
+                false => self.make_way(service, now, running, FallbackKind::Service),
+            };
+        }
+        let attempt = running.attempt;
+        if let Some(running) = self.running.get_mut(attempt) {
+            running.half_by = Instant::FAR_FUTURE;
+        }
+        self.output(Output::LookForStale { attempt });
+    }
+
+    pub(super) fn stale_is_kept(&mut self, service: &mut Service, now: Instant, attempt: u8, kept: bool) {
+        if let Some(running) = self.current(attempt).filter(|_| kept) {
+            self.make_way(service, now, running, FallbackKind::Stale);
+        }
+    }
+
+    /// The attempt is given up so that something else can still answer. It did not have the time of an attempt, so
+    /// whether that speaks against its endpoint depends on how long it had.
+    fn make_way(&mut self, service: &mut Service, now: Instant, running: Running, kind: FallbackKind) {
+        if running.waits {
+            return self.tired_of_waiting(service, now, running);
+        }
+        let (attempt, failure, certainty) = (running.attempt, Failure::Timeout, running.certainty());
+        self.record.push(now, Decision::Failed { attempt, failure, certainty, makes_way_for: Some(kind) });
+        self.output(Output::Cancel { attempt });
+        self.lose_patience(service, now, running);
+        self.after_failure(service, now, failure, certainty);
     }
 
     /// As [`Call::failed`], for an attempt whose driver still works on it.
@@ -291,20 +338,25 @@ impl Call {
                 if running.waits {
                     Decision::Unable { attempt, pool: true }
                 } else {
-                    Decision::Failed { attempt, failure: Failure::Timeout, certainty }
+                    Decision::Failed { attempt, failure: Failure::Timeout, certainty, makes_way_for: None }
                 },
             );
             self.output(Output::Cancel { attempt });
-            let silent = self.silent(now, running);
-            self.report_impatience(service, now, running, silent);
-            // Who had less time than answers usually take says nothing of how long they take.
-            let waited = now.since(running.began);
-            if !running.waits && service.fleet.median_latency().is_some_and(|median| waited > median) {
-                service.bulkhead.observe(running.in_flight, Sample::GivenUp(waited));
-            }
-            self.release(service, now, running, true);
+            self.lose_patience(service, now, running);
         }
         self.conclude(service, now, Refusal::Deadline, None);
+    }
+
+    /// An attempt is given up because the call has no more time for it.
+    fn lose_patience(&mut self, service: &mut Service, now: Instant, running: Running) {
+        let silent = self.silent(now, running);
+        self.report_impatience(service, now, running, silent);
+        // Who had less time than answers usually take says nothing of how long they take.
+        let waited = now.since(running.began);
+        if !running.waits && service.fleet.median_latency().is_some_and(|median| waited > median) {
+            service.bulkhead.observe(running.in_flight, Sample::GivenUp(waited));
+        }
+        self.release(service, now, running, true);
     }
 
     /// The attempt could not be made, for what we lack ourselves.
@@ -350,9 +402,9 @@ impl Call {
             return;
         }
         self.facts.deadline = now + self.allowed;
-        let head_by = self.head_by(service, now);
+        let (head_by, half_by) = (self.head_by(service, now), self.half_by(service, now));
         for running in self.running.iter_mut() {
-            running.head_by = head_by;
+            (running.head_by, running.half_by) = (head_by, half_by);
         }
     }
 
@@ -361,7 +413,7 @@ impl Call {
         self.body_kept = false;
         self.hedge_at = Instant::FAR_FUTURE;
         for running in self.running.iter_mut() {
-            running.head_by = self.facts.deadline;
+            (running.head_by, running.half_by) = (self.facts.deadline, Instant::FAR_FUTURE);
         }
     }
 

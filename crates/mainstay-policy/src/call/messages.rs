@@ -98,6 +98,13 @@ pub enum Input {
     },
     /// The answer to [`Output::AskStale`]: what was kept and may be given, which the driver then has.
     Stale(Option<Usable>),
+    /// The answer to [`Output::LookForStale`].
+    StaleIsKept {
+        /// For the sake of which attempt it was asked.
+        attempt: u8,
+        /// Whether an answer is kept that may be given now.
+        kept: bool,
+    },
     /// The fallback service's call is over.
     FallbackEnded {
         /// An answer went down; otherwise the next fallback is to answer.
@@ -164,6 +171,11 @@ pub enum Output {
     },
     /// Look for an answer that was kept and may be given, and answer with [`Input::Stale`].
     AskStale,
+    /// Say with [`Input::StaleIsKept`] whether an answer is kept that may be given, while an attempt runs.
+    LookForStale {
+        /// For the sake of which attempt.
+        attempt: u8,
+    },
     /// Give the answer that was kept.
     RespondStale(StaleOrder),
     /// Let the fallback service answer, on what is left of the deadline. The driver makes it a call of its own and says
@@ -223,6 +235,8 @@ pub enum Timer {
     Connect,
     /// No head within the attempt's time.
     Attempt,
+    /// No head within half of the time that was left: the rest is for what stands in for the service.
+    Fallback,
     /// The delay of a drill is over.
     Fault,
     /// No head for so long that another attempt is made beside those that run.

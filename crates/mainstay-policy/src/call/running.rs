@@ -26,6 +26,8 @@ pub(super) struct Running {
     pub(super) sent: bool,
     pub(super) connect_by: Instant,
     pub(super) head_by: Instant,
+    /// When half of the time that was left is over, where something may stand in for the service; else far away.
+    pub(super) half_by: Instant,
     /// A drill delays it.
     pub(super) held_until: Option<Instant>,
 }
@@ -37,12 +39,16 @@ impl Running {
 
     /// When its time is over, and which.
     pub(super) fn due(&self) -> Deadline<Timer> {
-        if let Some(until) = self.held_until.filter(|until| *until < self.head_by) {
+        let end = match self.half_by < self.head_by {
+            true => Deadline::new(self.half_by, Timer::Fallback),
+            false => Deadline::new(self.head_by, Timer::Attempt),
+        };
+        if let Some(until) = self.held_until.filter(|until| *until < end.at) {
             Deadline::new(until, Timer::Fault)
-        } else if !self.connected && self.connect_by < self.head_by {
+        } else if !self.connected && self.connect_by < end.at {
             Deadline::new(self.connect_by, Timer::Connect)
         } else {
-            Deadline::new(self.head_by, Timer::Attempt)
+            end
         }
     }
 }

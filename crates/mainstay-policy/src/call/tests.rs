@@ -208,6 +208,7 @@ fn input(verb: &str, rest: &[&str]) -> Input {
         ("finished", _) => Input::Finished { clean: true },
         ("broken", _) => Input::Finished { clean: false },
         ("leaves", _) => Input::CallerLeft,
+        ("kept", [_, word]) => Input::StaleIsKept { attempt: attempt(), kept: *word == "yes" },
         ("stale", ["none"]) => Input::Stale(None),
         ("stale", [secs]) => {
             let length = Duration::from_secs(secs.parse().unwrap());
@@ -235,6 +236,7 @@ fn tell(output: &Output) -> String {
         Output::AskKey => "ask for the key".into(),
         Output::Replay => "give the first answer again".into(),
         Output::AskStale => "ask for a kept answer".into(),
+        Output::LookForStale { attempt } => format!("look for a kept answer while attempt {attempt} runs"),
         Output::RespondStale(order) => format!("give a kept answer: {}", order.refusal.as_str()),
         Output::FallbackService => "ask the fallback service".into(),
         Output::Respond => "send the fixed answer".into(),

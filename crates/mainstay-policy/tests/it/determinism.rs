@@ -95,6 +95,8 @@ struct Running {
     asking: bool,
     asking_key: bool,
     asking_stale: bool,
+    /// The attempt for whose sake it asks whether an answer is kept.
+    looking: Option<u8>,
 }
 
 struct Player {
@@ -180,6 +182,7 @@ impl Player {
             asking: false,
             asking_key: false,
             asking_stale: false,
+            looking: None,
         });
     }
 
@@ -196,6 +199,8 @@ impl Player {
                     ..LimitVerdict::FREE
                 };
                 Input::Limits { limit: LimitId(1), verdict }
+            } else if let Some(attempt) = running.looking.take() {
+                Input::StaleIsKept { attempt, kept: luck.one_in(2) }
             } else if std::mem::take(&mut running.asking_stale) {
                 let second = Duration::from_secs(1);
                 let usable = Usable { age: second, fresh_for: Duration::ZERO, stale_for: second };
@@ -303,6 +308,7 @@ fn note(running: &mut Running, output: Output) {
         Output::AskLimits => running.asking = true,
         Output::AskKey => running.asking_key = true,
         Output::AskStale => running.asking_stale = true,
+        Output::LookForStale { attempt } => running.looking = Some(attempt),
         Output::FallbackService => running.delegated = true,
         Output::RespondStale(_) | Output::Replay | Output::Respond | Output::Refuse(_) | Output::Abort => {}
     }

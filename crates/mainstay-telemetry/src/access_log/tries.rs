@@ -69,7 +69,7 @@ fn tried(entries: &[Entry], attempt: u8, endpoint: EndpointId, whole: Option<boo
             Decision::Head { attempt: of, status } if of == attempt => {
                 Some((AttemptResult::Failed(Failure::Status(status)), Certainty::Applied))
             }
-            Decision::Failed { attempt: of, failure, certainty } if of == attempt => {
+            Decision::Failed { attempt: of, failure, certainty, .. } if of == attempt => {
                 Some((AttemptResult::Failed(failure), certainty))
             }
             Decision::Cancelled { attempt: of, certainty } | Decision::Outpaced { attempt: of, certainty, .. }
@@ -153,9 +153,25 @@ mod tests {
     fn each_attempt_on_the_way_to_an_answer_has_its_place_its_time_and_its_end() {
         let story = [
             (0, attempt(0)),
-            (1, Decision::Failed { attempt: 0, failure: Failure::Refused, certainty: Certainty::NotSent }),
+            (
+                1,
+                Decision::Failed {
+                    attempt: 0,
+                    failure: Failure::Refused,
+                    certainty: Certainty::NotSent,
+                    makes_way_for: None,
+                },
+            ),
             (1, attempt(1)),
-            (601, Decision::Failed { attempt: 1, failure: Failure::Timeout, certainty: Certainty::Unknown }),
+            (
+                601,
+                Decision::Failed {
+                    attempt: 1,
+                    failure: Failure::Timeout,
+                    certainty: Certainty::Unknown,
+                    makes_way_for: None,
+                },
+            ),
             (601, Decision::Backoff { pause: Duration::from_millis(20) }),
             (621, attempt(2)),
             (622, Decision::Head { attempt: 2, status: 503 }),

@@ -1,7 +1,7 @@
 //! Attempts: where each went and why, how it failed, and why no other one followed.
 
 use mainstay_core::{Certainty, Duration, Failure};
-use mainstay_policy::{AttemptReason, Crossing, Decision, Entry, FaultKind, NoRetry};
+use mainstay_policy::{AttemptReason, Crossing, Decision, Entry, FallbackKind, FaultKind, NoRetry};
 
 use super::words::{Cause, Short, left_behind, ordinal, passed_over};
 use super::{Told, told};
@@ -94,6 +94,21 @@ impl FoundRecord {
             if self.is_drilled(attempt) { "the drill's doing, nothing was sent" } else { left_behind(certainty) };
         let text = format!("attempt {} failed: {}; {effect}", ordinal(attempt), Cause(failure));
         told("failed", text, self.failure_key(failure))
+    }
+
+    /// What ran out was half of the call's time, and not the attempt's own.
+    pub(super) fn made_way(&self, attempt: u8, certainty: Certainty, kind: FallbackKind) -> Told {
+        let (rest, key) = match kind {
+            FallbackKind::Service => ("the rest is left for the fallback service", "fallback.service"),
+            FallbackKind::Stale => ("an answer that was kept stands ready", "fallback.stale_if_error"),
+            FallbackKind::Respond => ("the rest is left for the fixed answer", "fallback.respond"),
+        };
+        let text = format!(
+            "attempt {}: no head of an answer in half of the time that was left, and {rest}; {}",
+            ordinal(attempt),
+            left_behind(certainty)
+        );
+        Told { beside: Some("route.timeout".to_owned()), ..told("failed", text, self.key(key)) }
     }
 
     pub(super) fn fault(&self, attempt: u8, kind: FaultKind, left_millis: u32) -> Told {

@@ -41,7 +41,15 @@ fn attempt(attempt: u8, why: AttemptReason) -> Decision {
 fn moved_on() -> FoundRecord {
     record(&[
         (40, attempt(0, AttemptReason::First)),
-        (250_100, Decision::Failed { attempt: 0, failure: Failure::ConnectTimeout, certainty: Certainty::NotSent }),
+        (
+            250_100,
+            Decision::Failed {
+                attempt: 0,
+                failure: Failure::ConnectTimeout,
+                certainty: Certainty::NotSent,
+                makes_way_for: None,
+            },
+        ),
         (250_120, attempt(1, AttemptReason::Resend)),
         (262_400, Decision::Head { attempt: 1, status: 200 }),
         (262_500, Decision::Ended(End::Answered { status: 200 })),
@@ -77,7 +85,15 @@ fn a_key_is_told_with_what_it_is_set_to_and_where() {
 fn an_attempt_that_had_all_the_time_of_its_call_is_not_blamed_on_the_attempts_own() {
     let mut late = record(&[
         (40, attempt(0, AttemptReason::First)),
-        (300_900, Decision::Failed { attempt: 0, failure: Failure::Timeout, certainty: Certainty::Unknown }),
+        (
+            300_900,
+            Decision::Failed {
+                attempt: 0,
+                failure: Failure::Timeout,
+                certainty: Certainty::Unknown,
+                makes_way_for: None,
+            },
+        ),
     ]);
     assert!(late.story(|_| None).contains("[service.shop.timeout.attempt]"));
     late.allowed = Duration::from_millis(300);
@@ -129,7 +145,15 @@ fn the_same_story_as_json() {
 fn an_order_that_may_have_been_applied_is_not_repeated_and_the_story_says_why() {
     let story = record(&[
         (40, attempt(0, AttemptReason::First)),
-        (5_000, Decision::Failed { attempt: 0, failure: Failure::Reset, certainty: Certainty::Unknown }),
+        (
+            5_000,
+            Decision::Failed {
+                attempt: 0,
+                failure: Failure::Reset,
+                certainty: Certainty::Unknown,
+                makes_way_for: None,
+            },
+        ),
         (5_000, Decision::NoRetry { why: NoRetry::NotIdempotent }),
         (5_000, Decision::Ended(End::Refused(Refusal::Failed(Failure::Reset)))),
     ])
@@ -235,7 +259,7 @@ fn a_drill_is_told_as_what_it_is() {
     let story = record(&[
         (40, attempt(0, AttemptReason::First)),
         (40, fault(0, FaultKind::Abort { status: 503 })),
-        (40, Decision::Failed { attempt: 0, failure, certainty: Certainty::Applied }),
+        (40, Decision::Failed { attempt: 0, failure, certainty: Certainty::Applied, makes_way_for: None }),
         (25_040, attempt(1, AttemptReason::Retry)),
         (25_040, fault(1, FaultKind::Delay { millis: 200 })),
         (237_400, Decision::Head { attempt: 1, status: 200 }),

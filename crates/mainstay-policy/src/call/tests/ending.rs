@@ -59,13 +59,160 @@ fn a_service_that_hangs_leaves_time_for_the_one_that_stands_in() {
                 a: attempt 0 at endpoint 0 (First)
                 a waits 1s at most: Connect
             +1ms sent a 0
-                a waits 1999ms at most: Attempt
+                a waits 1999ms at most: Fallback
             +2000ms wait
                 a: cancel attempt 0
                 a: ask the fallback service
             +1ms fallback a answered
         "#]],
     );
+}
+
+#[test]
+fn a_service_that_hangs_leaves_time_for_the_answer_that_was_kept() {
+    let mut settings = settings();
+    settings.retry = None;
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a stale deadline=4s
+        +1ms sent a 0
+        +1999ms wait
+        +0ms kept a 0 yes
+        +0ms stale a 12
+    ",
+        expect![[r#"
+            +0ms GET a stale deadline=4s
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 1999ms at most: Fallback
+            +1999ms wait
+                a: look for a kept answer while attempt 0 runs
+                a waits 2s at most: Call
+            +0ms kept a 0 yes
+                a: cancel attempt 0
+                a: ask for a kept answer
+            +0ms stale a 12
+                a: give a kept answer: timeout
+        "#]],
+    );
+}
+
+#[test]
+fn nothing_is_cut_short_for_an_answer_that_was_never_kept() {
+    let mut settings = settings();
+    settings.retry = None;
+    check(
+        1,
+        &settings,
+        "
+        +0ms GET a stale deadline=4s
+        +1ms sent a 0
+        +1999ms wait
+        +0ms kept a 0 no
+        +1999ms head a 0 200
+        +1ms finished a
+    ",
+        expect![[r#"
+            +0ms GET a stale deadline=4s
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 1999ms at most: Fallback
+            +1999ms wait
+                a: look for a kept answer while attempt 0 runs
+                a waits 2s at most: Call
+            +0ms kept a 0 no
+                a waits 2s at most: Call
+            +1999ms head a 0 200
+                a: forward attempt 0
+            +1ms finished a
+        "#]],
+    );
+}
+
+#[test]
+fn who_makes_way_lets_another_instance_try_first_where_one_is_left() {
+    let mut settings = settings();
+    settings.retry.as_mut().unwrap().attempts = 2;
+    check(
+        2,
+        &settings,
+        "
+        +0ms GET a stale deadline=4s
+        +1ms sent a 0
+        +1999ms wait
+        +0ms kept a 0 yes
+        +25ms wait
+        +1ms sent a 1
+        +1s wait
+        +0ms kept a 1 yes
+        +0ms stale a 12
+    ",
+        expect![[r#"
+            +0ms GET a stale deadline=4s
+                a: attempt 0 at endpoint 0 (First)
+                a waits 1s at most: Connect
+            +1ms sent a 0
+                a waits 1999ms at most: Fallback
+            +1999ms wait
+                a: look for a kept answer while attempt 0 runs
+                a waits 2s at most: Call
+            +0ms kept a 0 yes
+                a: cancel attempt 0
+                a waits 25ms at most: Backoff
+            +25ms wait
+                a: attempt 1 at endpoint 1 (Retry)
+                a waits 987500us at most: Fallback
+            +1ms sent a 1
+                a waits 986500us at most: Fallback
+            +1s wait
+                a: look for a kept answer while attempt 1 runs
+                a waits 974ms at most: Call
+            +0ms kept a 1 yes
+                a: cancel attempt 1
+                a: ask for a kept answer
+            +0ms stale a 12
+                a: give a kept answer: timeout
+        "#]],
+    );
+}
+
+#[test]
+fn who_makes_way_is_not_blamed_on_the_attempts_own_time() {
+    let mut settings = settings();
+    (settings.retry, settings.fallback.service) = (None, true);
+    for facts in ["deadline=4s", "deadline=4s stale"] {
+        let stage = play(1, &settings, &format!("+0ms GET a {facts}\n+1ms sent a 0\n+2s wait"));
+        assert_eq!(cut(&stage), Some(Some(FallbackKind::Service)), "{facts}");
+    }
+    settings.fallback.service = false;
+    let stage = play(1, &settings, "+0ms GET a stale deadline=4s\n+1ms sent a 0\n+2s wait\n+0ms kept a 0 yes");
+    assert_eq!(cut(&stage), Some(Some(FallbackKind::Stale)));
+    settings.fallback.service = true;
+    let stage = play(1, &settings, "+0ms GET a deadline=30s\n+1ms sent a 0\n+5s wait");
+    assert_eq!(cut(&stage), Some(None), "its own time was the shorter");
+}
+
+/// For what the failed attempt made way.
+fn cut(stage: &Stage) -> Option<Option<FallbackKind>> {
+    stage.calls[&1].record().entries().iter().find_map(|entry| match entry.what {
+        Decision::Failed { makes_way_for, .. } => Some(makes_way_for),
+        _ => None,
+    })
+}
+
+#[test]
+fn an_endpoint_that_had_little_time_is_not_blamed_for_making_way() {
+    let mut settings = settings();
+    (settings.retry, settings.fallback.service) = (None, true);
+    settings.outlier.as_mut().unwrap().consecutive_failures = Some(2);
+    let impatient = "+0ms GET a deadline=100ms\n+1ms sent a 0\n+49ms wait\n+0ms fallback a answered\n";
+    let mut stage = play(2, &settings, &impatient.repeat(8));
+    let now = stage.now;
+    assert!(stage.service.view(now).endpoints.iter().all(|endpoint| endpoint.state == crate::EndpointState::Ready));
 }
 
 #[test]
@@ -321,20 +468,23 @@ fn without_a_kept_answer_the_instances_own_goes_down() {
             +1ms finished a
             +0ms GET b stale deadline=100ms
                 b: attempt 0 at endpoint 0 (First)
-                b waits 100ms at most: Call
+                b waits 50ms at most: Fallback
+            +100ms wait
+                b: look for a kept answer while attempt 0 runs
+                b waits 0s at most: Call
+            +0ms stale b none
+                b waits 0s at most: Call
+            +0ms GET c stale deadline=100ms
+                c: attempt 0 at endpoint 0 (First)
+                b waits 0s at most: Call
+                c waits 50ms at most: Fallback
             +100ms wait
                 b: cancel attempt 0
                 b: ask for a kept answer
-            +0ms stale b none
-                b: refuse: deadline (upstream after 1 attempts)
-            +0ms GET c stale deadline=100ms
-                c: attempt 0 at endpoint 0 (First)
-                c waits 100ms at most: Call
-            +100ms wait
-                c: cancel attempt 0
-                c: ask for a kept answer
+                c: look for a kept answer while attempt 0 runs
+                c waits 0s at most: Call
             +0ms stale c 3
-                c: give a kept answer: deadline
+                c waits 0s at most: Call
         "#]],
     );
 }

@@ -118,7 +118,7 @@ fn decisions() -> Vec<Decision> {
         Decision::Attempt { .. } => super::attempt(attempt, AttemptReason::First),
         Decision::Fault { .. } => Decision::Fault { attempt, kind: FaultKind::Reset, left_millis: 9_000 },
         Decision::Head { .. } => Decision::Head { attempt, status: 200 },
-        Decision::Failed { .. } => Decision::Failed { attempt, failure: Failure::Reset, certainty },
+        Decision::Failed { .. } => Decision::Failed { attempt, failure: Failure::Reset, certainty, makes_way_for: None },
         Decision::Cancelled { .. } => Decision::Cancelled { attempt, certainty },
         Decision::Outpaced { .. } => Decision::Outpaced { attempt, by: 1, certainty },
         Decision::Unable { .. } => Decision::Unable { attempt, pool: true },
@@ -171,6 +171,13 @@ fn decisions() -> Vec<Decision> {
         attempt,
         failure,
         certainty: Certainty::NotSent,
+        makes_way_for: None,
+    }));
+    all.extend([FallbackKind::Stale, FallbackKind::Service].map(|kind| Decision::Failed {
+        attempt,
+        failure: Failure::Timeout,
+        certainty,
+        makes_way_for: Some(kind),
     }));
     all
 }
@@ -247,6 +254,8 @@ fn every_decision_has_its_sentence_and_the_key_that_decides_it() {
             attempt 1 failed: no head of an answer within the attempt's time; nothing was sent  [service.shop.timeout.attempt]
             attempt 1 failed: the answer was not HTTP; nothing was sent
             attempt 1 failed: status 503; nothing was sent  [service.shop.retry.on]
+            attempt 1: no head of an answer in half of the time that was left, and an answer that was kept stands ready; it may have been applied  [service.shop.fallback.stale_if_error]  [route.timeout]
+            attempt 1: no head of an answer in half of the time that was left, and the rest is left for the fallback service; it may have been applied  [service.shop.fallback.service]  [route.timeout]
         "#]],
     );
 }
