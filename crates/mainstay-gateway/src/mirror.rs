@@ -45,6 +45,8 @@ pub(crate) struct Copied {
     /// The lines of the fields.
     pub(crate) fields: Vec<u8>,
     pub(crate) length: BodyLength,
+    /// Which of the body's trailers go on.
+    pub(crate) rules: FieldRules,
     pub(crate) body: Body,
 }
 
@@ -53,7 +55,6 @@ struct Mirror {
     worker: Rc<Worker>,
     service: Rc<ServiceCell>,
     copied: Copied,
-    rules: FieldRules,
     word: Method,
     freshness: Freshness,
     call: Call,
@@ -73,7 +74,6 @@ pub(crate) async fn send(worker: Rc<Worker>, service: Rc<ServiceCell>, copied: C
     call.set_retry(Arc::new(None));
     let mut mirror = Mirror {
         copied,
-        rules: FieldRules::default(),
         word,
         freshness: Freshness::of(facts.method),
         call,
@@ -213,7 +213,7 @@ impl Mirror {
             }
         }
         loop {
-            attempt.take_body(&self.copied.body, &self.rules, &self.worker.buffers);
+            attempt.take_body(&self.copied.body, &self.copied.rules, &self.worker.buffers);
             if !attempt.wants_to_write() {
                 return true;
             }

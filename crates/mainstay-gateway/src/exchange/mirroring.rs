@@ -67,6 +67,7 @@ impl Exchange<'_> {
             },
             fields,
             length: self.plan.body,
+            rules: self.plan.route.request_fields.clone(),
             body: crate::message::Body::default(),
         }
     }

@@ -9,6 +9,8 @@
 use mainstay_config::HeaderOps;
 use mainstay_http1::{FieldRef, FieldsView, Known, field};
 
+use crate::mirror::MARK;
+
 /// Changes to the fields of a message, compiled from a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FieldRules {
@@ -75,13 +77,14 @@ impl FieldRules {
     }
 
     /// Whether a trailer of this name may go on: not where the configuration decides about the field of that name, for a
-    /// recipient that merges trailers into the head would read it there.
+    /// recipient that merges trailers into the head would read it there. Nor the mark of a copy: only we set it.
     #[must_use]
     pub(crate) fn lets_trail(&self, name: &[u8]) -> bool {
         let line = FieldRef { name, value: b"", known: Known::of(name) };
         let alias = &mut [0; ALIAS_MAX];
         let alias = hyphenated(&line, alias).unwrap_or(line);
-        alias.known.may_trail() && !self.replaces(&line) && !self.replaces(&alias)
+        let is_mark = alias.name.eq_ignore_ascii_case(MARK);
+        alias.known.may_trail() && !is_mark && !self.replaces(&line) && !self.replaces(&alias)
     }
 
     /// What the configuration sets and adds.

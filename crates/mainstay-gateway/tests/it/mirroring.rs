@@ -43,6 +43,31 @@ fn a_copy_has_all_of_the_call_and_a_mark() {
 }
 
 #[test]
+fn a_copy_has_no_trailer_that_the_original_has_not() {
+    const CHUNKED: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                           0\r\nX-User: admin\r\nX-Mainstay-Mirror: 1\r\nX_Mainstay_Mirror: 1\r\nX-Sum: 1\r\n\r\n";
+    let (send, trailers) = mpsc::channel();
+    let origin = || {
+        let send = send.clone();
+        Origin::new(move |_, mut instance| {
+            while let Some(request) = instance.request() {
+                send.send(request.trailers).unwrap();
+                instance.send(OK);
+            }
+        })
+    };
+    let (real, shadow) = (origin(), origin());
+    let mirror = "[[route]]\nrequest_headers = { remove = [\"x-user\"] }\n\
+                  mirror = { service = \"shadow\", share = \"100%\" }\n";
+    let more = format!("[service.shadow]\nendpoints = [\"{}\"]\n", shadow.address);
+    let world = World::new(&config(&[real.address], &more).replace("[[route]]\n", mirror));
+    assert_eq!(world.ask(CHUNKED).text(), "ok");
+    for _ in [&real, &shadow] {
+        assert_eq!(trailers.recv_timeout(PATIENCE).unwrap(), [("x-sum".to_owned(), "1".to_owned())]);
+    }
+}
+
+#[test]
 fn nobody_notices_a_shadow_that_is_dead_or_hangs() {
     let real = Origin::answering(OK);
     let hangs = Origin::new(|_, mut instance| {
