@@ -13,10 +13,12 @@
 //! - Limits stand one behind another in the route's order: a call that has to wait for one asks the next when its wait is
 //!   over, and those before a refusal have counted the call.
 //! - A place that a call waits for belongs to it until it goes, leaves or vanishes ([`Place`]).
+//! - Of the calls that may wait, those of one key are an eighth at the most, so that nobody fills the queue alone; where
+//!   all calls are counted together there is nobody else, and they may be all of them.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainstay_config::{Config, KeyPart, RateLimit, RateLimitId, Tiers};
@@ -28,6 +30,9 @@ use crate::route::{cookies, header, parameters};
 
 /// Shards of a limit with many keys: enough that two workers seldom meet.
 const SHARDS: u32 = 16;
+
+/// Of the calls that may wait for a limit, one in so many may be of one key.
+const QUEUE_SHARE: u32 = 8;
 
 /// The rate limits of one configuration, by [`RateLimitId`].
 #[derive(Debug, Default)]
@@ -45,8 +50,14 @@ struct Counts {
     secret: RandomState,
     shards: Vec<Mutex<KeyedLimiter>>,
     throttle: Mutex<Throttle>,
-    /// Calls that wait for their places.
-    waiting: AtomicU32,
+    waiting: Mutex<Waiting>,
+}
+
+/// Calls that wait for their places.
+#[derive(Debug, Default)]
+struct Waiting {
+    all: u32,
+    by_key: HashMap<u64, u32>,
 }
 
 /// What a key is made of.
@@ -88,6 +99,7 @@ struct Place {
     counts: Arc<Counts>,
     ticket: Ticket,
     shard: usize,
+    key: u64,
     taken: bool,
 }
 
@@ -210,10 +222,27 @@ impl NodeLimit {
         if verdict.wait.is_zero() {
             return (verdict, None);
         }
-        match (self.counts.wait(ticket, shard), self.limit.policy.on_exceeded) {
-            (place, OnExceeded::Queue { calls, .. }) if place.is_one_of(calls) => (verdict, Some(place)),
-            _ => (verdict.refused(), None),
+        let place = Place { counts: Arc::clone(&self.counts), ticket, shard, key, taken: false };
+        let (all, of_key) = place.begin();
+        if all <= self.queue() && of_key <= self.queue_of_key() {
+            (verdict, Some(place))
+        } else {
+            (verdict.refused(), None)
         }
+    }
+
+    /// Calls that may wait at once.
+    fn queue(&self) -> u32 {
+        match self.limit.policy.on_exceeded {
+            OnExceeded::Queue { calls, .. } => calls,
+            OnExceeded::Reject => 0,
+        }
+    }
+
+    /// Calls of one key that may.
+    fn queue_of_key(&self) -> u32 {
+        let is_one_for_all = self.limit.key.iter().all(|part| *part == KeyPart::Global);
+        if is_one_for_all { self.queue() } else { self.queue().div_ceil(QUEUE_SHARE) }
     }
 }
 
@@ -222,12 +251,7 @@ impl Counts {
         let shards = if limit.key.contains(&KeyPart::Global) { 1 } else { SHARDS };
         let settings = share(&limit.policy, shards);
         let shards = (0..shards).map(|_| Mutex::new(KeyedLimiter::new(&settings))).collect();
-        Self {
-            secret: RandomState::new(),
-            shards,
-            throttle: Mutex::new(Throttle::new(now)),
-            waiting: AtomicU32::new(0),
-        }
+        Self { secret: RandomState::new(), shards, throttle: Mutex::new(Throttle::new(now)), waiting: Mutex::default() }
     }
 
     fn configure(&self, policy: &RateLimitSettings) {
@@ -245,9 +269,8 @@ impl Counts {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(self: &Arc<Self>, ticket: Ticket, shard: usize) -> Place {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        Place { counts: Arc::clone(self), ticket, shard, taken: false }
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn key(&self, parts: &[KeyPart], asking: &Asking<'_>, tier: Option<&str>) -> u64 {
@@ -274,10 +297,29 @@ impl Counts {
     }
 }
 
+impl Waiting {
+    /// One more waits: how many do now, and how many of its key.
+    fn begin(&mut self, key: u64) -> (u32, u32) {
+        let of_key = self.by_key.entry(key).or_default();
+        *of_key += 1;
+        self.all += 1;
+        (self.all, *of_key)
+    }
+
+    fn end(&mut self, key: u64) {
+        self.all -= 1;
+        let Some(of_key) = self.by_key.get_mut(&key) else { return };
+        *of_key -= 1;
+        if *of_key == 0 {
+            self.by_key.remove(&key);
+        }
+    }
+}
+
 impl Place {
-    /// Whether no more than `calls` wait, this one among them.
-    fn is_one_of(&self, calls: u32) -> bool {
-        self.counts.waiting.load(Ordering::Relaxed) <= calls
+    /// It is waited for from now on, until it is dropped: how many calls wait now, and how many of its key.
+    fn begin(&self) -> (u32, u32) {
+        self.counts.waiting().begin(self.key)
     }
 
     /// The wait is over, and the call goes on.
@@ -288,7 +330,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.counts.waiting().end(self.key);
         if !self.taken {
             self.counts.shard(self.shard).give_back(&self.ticket);
         }

@@ -148,6 +148,35 @@ fn who_waits_has_a_place_until_it_leaves() {
 }
 
 #[test]
+fn nobody_fills_the_queue_of_a_limit_alone() {
+    let waiting = |key: &[KeyPart]| {
+        let mut limit = queueing(16);
+        limit.key = key.to_vec();
+        let limits = Limits::of(&[limit], &Limits::default(), NOW);
+        let mut places = Vec::new();
+        let clients = ["203.0.113.7"; 20].into_iter().chain(["203.0.113.8"; 3]);
+        let waits = clients.map(|client| {
+            let (said, place) = hear(&limits, &FIRST, client, PLAIN);
+            places.push(place);
+            (client, said.unwrap().verdict)
+        });
+        let waits: Vec<_> = waits.filter(|(_, verdict)| verdict.admitted && !verdict.wait.is_zero()).collect();
+        let of = |client: &str| waits.iter().filter(|(waits, _)| *waits == client).count();
+        let counts = (of("203.0.113.7"), of("203.0.113.8"));
+        places.clear();
+        let waiting = limits.0[0].counts.waiting();
+        assert_eq!((waiting.all, waiting.by_key.len()), (0, 0), "who has left is remembered no longer");
+        counts
+    };
+    assert_eq!(waiting(&[KeyPart::ClientIp]), (2, 2), "an eighth of the places each");
+    assert_eq!(
+        waiting(&[KeyPart::Global]).0,
+        14,
+        "where all are one, they may all wait, as long as they have the time"
+    );
+}
+
+#[test]
 fn who_has_waited_for_one_limit_asks_the_next() {
     let limits = Limits::of(&[queueing(9), limit("l", &[KeyPart::Path], "1/h", 1)], &Limits::default(), NOW);
     let both = [RateLimitId(0), RateLimitId(1)];
