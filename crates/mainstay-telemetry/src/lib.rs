@@ -26,4 +26,4 @@ pub use logs::{LogFormat, LogLevel, LogStartError, start_logs};
 pub use method::Method;
 pub use metrics::{AttemptResult, Histogram, KeyResult, MirrorResult, Priority, Recorder, ShedReason, Snapshot};
 pub use names::{EndpointKey, LimitKey, ListenerKey, Names, OTHER, RouteKey, RouteNameKey, ServiceKey};
-pub use records::{FoundRecord, RecordRing, RequestFacts};
+pub use records::{FoundRecord, RecordRing, RequestFacts, merge_found};

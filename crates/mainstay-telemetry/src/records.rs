@@ -5,6 +5,10 @@
 //! is no room. Age is looked at when somebody asks: what is too old is not shown, though it may not be overwritten yet.
 //! The hashes of the ids stand apart, so that a search walks through four bytes per record, and so do the numbers of the
 //! last records whose callers have something to complain of, so that nobody walks through the others to find them.
+//!
+//! An id is what a caller says, so anybody can use somebody's again. Of the records that share one the first are shown
+//! always, then those of callers who have something to complain of, the newest before the older, then the others
+//! likewise; and each says how many there are.
 
 use std::collections::VecDeque;
 
@@ -20,7 +24,9 @@ const ATTEMPTS_MAX: usize = 8;
 /// Entries of a usual call: the ring is divided up by this.
 const ENTRIES_USUAL: usize = 6;
 /// Records with one id that are shown at most: a caller may use an id again, and a fallback service has its own.
-const FOUND_MAX: usize = 16;
+pub(crate) const FOUND_MAX: usize = 16;
+/// Of these, the oldest are so many: who comes later with somebody's id pushes nobody aside.
+const FIRST: usize = 4;
 /// Records of unhappy callers that are listed.
 const UNHAPPY_MAX: usize = 128;
 
@@ -64,6 +70,7 @@ struct Head {
     first_entry: u64,
     entries: u32,
     dropped: u32,
+    unhappy: bool,
 }
 
 /// A text of at most 64 bytes, in place.
@@ -149,12 +156,13 @@ impl RecordRing {
             first_entry: self.next_entry,
             entries: kept.len() as u32,
             dropped: dropped + (entries.len() - kept.len()) as u32,
+            unhappy: is_unhappy(kept),
         };
         self.push_entries(kept);
         let slot = (self.next % self.heads_max as u64) as usize;
         put(&mut self.heads, slot, head);
         put(&mut self.hashes, slot, id_hash as u32);
-        if is_unhappy(kept) {
+        if head.unhappy {
             self.list_unhappy();
         }
         self.next += 1;
@@ -189,21 +197,19 @@ impl RecordRing {
         &self.heads[(number % self.heads_max as u64) as usize]
     }
 
-    /// The records with this id that are not too old, the newest 16 of them, in the order of their ends.
+    /// The records with this id that are not too old, 16 of them at the most, in the order of their ends.
     #[must_use]
     pub fn find(&self, id: &[u8], now: Instant, names: &Names) -> Vec<FoundRecord> {
         let wanted = hash(id);
-        let mut found: Vec<_> = (self.oldest..self.next)
-            .rev()
+        let mut shared = Shared::default();
+        (self.oldest..self.next)
             .filter(|number| self.hashes[(number % self.heads_max as u64) as usize] == wanted as u32)
-            .map(|number| self.head(number))
-            .filter(|head| head.id_hash == wanted && head.id_length as usize == id.len())
-            .filter(|head| head.id.get() == &id[..id.len().min(TEXT_MAX)] && now.since(head.ended) <= self.keep)
-            .take(FOUND_MAX)
-            .map(|head| self.owned(head, now, names))
-            .collect();
-        found.reverse();
-        found
+            .map(|number| (number, self.head(number)))
+            .filter(|(_, head)| head.id_hash == wanted && head.id_length as usize == id.len())
+            .filter(|(_, head)| head.id.get() == &id[..id.len().min(TEXT_MAX)] && now.since(head.ended) <= self.keep)
+            .for_each(|(number, head)| shared.add(number, head.unhappy));
+        let tell = |number: u64| FoundRecord { same_id: Some(shared.all), ..self.owned(self.head(number), now, names) };
+        shared.shown().map(tell).collect()
     }
 
     /// The newest records that are not too old, at most `max`, the newest first; of those whose callers have something to
@@ -242,6 +248,7 @@ impl RecordRing {
             limits: limits_of(&entries, names),
             entries,
             dropped: head.dropped,
+            same_id: None,
         }
     }
 
@@ -287,6 +294,52 @@ fn put<T>(table: &mut Vec<T>, slot: usize, value: T) {
         Some(place) => *place = value,
         None => table.push(value),
     }
+}
+
+/// Which of the records that share an id are shown.
+#[derive(Debug, Default)]
+struct Shared {
+    all: u64,
+    first: Vec<u64>,
+    unhappy: VecDeque<u64>,
+    newest: VecDeque<u64>,
+}
+
+impl Shared {
+    /// One more, in the order of their ends.
+    fn add(&mut self, number: u64, unhappy: bool) {
+        self.all += 1;
+        if self.first.len() < FIRST {
+            return self.first.push(number);
+        }
+        let class = if unhappy { &mut self.unhappy } else { &mut self.newest };
+        if class.len() == FOUND_MAX - FIRST {
+            class.pop_front();
+        }
+        class.push_back(number);
+    }
+
+    /// In their order.
+    fn shown(&self) -> impl Iterator<Item = u64> + use<> {
+        let newest_first = self.unhappy.iter().rev().chain(self.newest.iter().rev());
+        let mut shown: Vec<u64> = self.first.iter().chain(newest_first).take(FOUND_MAX).copied().collect();
+        shown.sort_unstable();
+        shown.into_iter()
+    }
+}
+
+/// What several workers have of one id, as if one had it all.
+#[must_use]
+pub fn merge_found(of_each: Vec<Vec<FoundRecord>>) -> Vec<FoundRecord> {
+    let count = |found: &Vec<FoundRecord>| found.first().and_then(|record| record.same_id).unwrap_or_default();
+    let all = of_each.iter().map(count).sum();
+    let mut found: Vec<_> = of_each.into_iter().flatten().collect();
+    found.sort_by_key(|record| std::cmp::Reverse(record.since_its_end()));
+    let mut shared = Shared::default();
+    found.iter().zip(0..).for_each(|(record, number)| shared.add(number, is_unhappy(&record.entries)));
+    let mut shown = shared.shown().peekable();
+    let numbered = found.into_iter().zip(0..).filter(|(_, number)| shown.next_if_eq(number).is_some());
+    numbered.map(|(record, _)| FoundRecord { same_id: Some(all), ..record }).collect()
 }
 
 fn limits_of(entries: &[Entry], names: &Names) -> Vec<(LimitId, String)> {
@@ -359,6 +412,8 @@ pub struct FoundRecord {
     pub entries: Vec<Entry>,
     /// Decisions that found no room in the record.
     pub dropped: u32,
+    /// How many records have its id, this one among them, where it was looked for by that.
+    pub same_id: Option<u64>,
 }
 
 impl FoundRecord {
@@ -442,15 +497,48 @@ mod tests {
         assert_eq!(ids(false, 2, 999), ["r-999", "r-998"]);
     }
 
+    fn ended(status: u16) -> [Entry; 1] {
+        [Entry { after: Duration::ZERO, what: Decision::Ended(End::Answered { status }) }]
+    }
+
+    /// How old those are that are shown, in seconds.
+    fn ages(found: &[FoundRecord]) -> Vec<u64> {
+        found.iter().map(|record| record.age.as_millis() / 1000).collect()
+    }
+
     #[test]
-    fn an_id_that_is_used_again_and_again_shows_the_newest() {
+    fn an_id_that_is_used_again_and_again_shows_the_first_and_what_went_badly_and_the_newest() {
         let mut ring = RecordRing::new(1 << 20, KEEP);
         for second in 0..50 {
-            ring.push(&facts(b"same", at(second)), &entries(1), 0);
+            let status = if [20, 30].contains(&second) { 503 } else { 200 };
+            ring.push(&facts(b"same", at(second)), &ended(status), 0);
         }
         let found = ring.find(b"same", at(50), &Names::new());
-        assert_eq!(found.len(), FOUND_MAX);
-        assert_eq!(found[0].age, Duration::from_secs(16));
-        assert_eq!(found[FOUND_MAX - 1].age, Duration::from_secs(1));
+        assert_eq!(ages(&found), [50, 49, 48, 47, 30, 20, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+        assert!(found.iter().all(|record| record.same_id == Some(50)));
+    }
+
+    #[test]
+    fn nobody_pushes_a_record_aside_by_its_id() {
+        let mut ring = RecordRing::new(1 << 20, KEEP);
+        ring.push(&facts(b"mine", at(0)), &ended(200), 0);
+        (1..100).for_each(|second| ring.push(&facts(b"mine", at(second)), &ended(503), 0));
+        assert_eq!(ages(&ring.find(b"mine", at(100), &Names::new()))[0], 100);
+    }
+
+    #[test]
+    fn what_several_workers_have_of_an_id_is_told_as_one() {
+        let names = Names::new();
+        let worker = |seconds: &[u64]| {
+            let mut ring = RecordRing::new(1 << 20, KEEP);
+            seconds.iter().for_each(|second| ring.push(&facts(b"same", at(*second)), &ended(200), 0));
+            ring.find(b"same", at(50), &names)
+        };
+        let few = merge_found(vec![worker(&[3, 5]), Vec::new(), worker(&[1, 4])]);
+        assert_eq!((ages(&few), few[0].same_id), (vec![49, 47, 46, 45], Some(4)));
+        let (even, odd): (Vec<_>, Vec<_>) = (0..40).partition(|second| second % 2 == 0);
+        let many = merge_found(vec![worker(&even), worker(&odd)]);
+        assert_eq!((ages(&many).len(), many[0].same_id), (FOUND_MAX, Some(40)));
+        assert_eq!((ages(&many)[..4].to_vec(), ages(&many)[15]), (vec![50, 49, 48, 47], 11));
     }
 }

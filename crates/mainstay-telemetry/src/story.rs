@@ -19,6 +19,7 @@ use mainstay_policy::{Decision, Entry};
 use crate::FoundRecord;
 use crate::access_log::Millis;
 use crate::json::{push_display, push_string};
+use crate::records::FOUND_MAX;
 use words::{Short, left_behind, ordinal, printable};
 
 /// A decision in words.
@@ -37,7 +38,7 @@ impl FoundRecord {
     /// where, as `admin.address = "127.0.0.1:9900", mainstay.toml:2`; a key that it does not know stands alone.
     #[must_use]
     pub fn story(&self, setting: impl Fn(&str) -> Option<String>) -> String {
-        let mut out = format!("request {}, {} ago\n", printable(&self.request_id), Short(self.age));
+        let mut out = format!("request {}, {} ago{}\n", printable(&self.request_id), Short(self.age), self.shares());
         line(&mut out, Duration::ZERO, &self.arrival(), &setting);
         for entry in &self.entries {
             line(&mut out, entry.after, &self.tell(entry), &setting);
@@ -71,8 +72,9 @@ impl FoundRecord {
         push_display(
             &mut out,
             format_args!(
-                "\"path_cut\":{},\"age_ms\":{},\"duration_ms\":{},\"deadline_ms\":{},\"endpoints\":[",
+                "\"path_cut\":{},\"same_id\":{},\"age_ms\":{},\"duration_ms\":{},\"deadline_ms\":{},\"endpoints\":[",
                 self.path_cut,
+                self.same_id.map_or_else(|| "null".to_owned(), |all| all.to_string()),
                 Millis(self.age),
                 Millis(self.lasted),
                 Millis(self.allowed)
@@ -89,6 +91,12 @@ impl FoundRecord {
         out.push(b'}');
         // Everything that was pushed is UTF-8.
         String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// How many have its id, where not all of them are shown.
+    fn shares(&self) -> String {
+        let many = self.same_id.filter(|all| *all > FOUND_MAX as u64);
+        many.map(|all| format!("; one of {all} with this id, of which {FOUND_MAX} are shown")).unwrap_or_default()
     }
 
     fn arrival(&self) -> Told {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mainstay_policy::{BreakerOrder, CheckResult, EndpointSpec, Fault, FleetDelta, Order, ServiceView};
-use mainstay_telemetry::{FoundRecord, Snapshot as Counters};
+use mainstay_telemetry::{FoundRecord, Snapshot as Counters, merge_found};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::listener::Accepted;
@@ -170,9 +170,9 @@ impl Workers {
         all
     }
 
-    /// What was decided about the requests with one id, worker by worker.
+    /// What was decided about the requests with one id.
     pub(crate) async fn explain(&self, request_id: &Arc<str>) -> Vec<FoundRecord> {
-        self.ask(|found| Message::Explain(Arc::clone(request_id), found)).await.into_iter().flatten().collect()
+        merge_found(self.ask(|found| Message::Explain(Arc::clone(request_id), found)).await)
     }
 
     /// What was decided about the last `max` requests, or the last unhappy ones, the newest first.

@@ -308,6 +308,7 @@ fn record_schema() -> Value {
             "method": text("The method."),
             "path": text("The beginning of the path, without the query."),
             "path_cut": { "type": "boolean", "description": "There was more of the path." },
+            "same_id": maybe("integer", "How many records have this id, of which 16 at most are shown; null in a list of the last requests."),
             "age_ms": { "type": "number", "description": "How long ago it arrived." },
             "duration_ms": { "type": "number", "description": "From its arrival to its end." },
             "deadline_ms": { "type": "number", "description": "From its arrival to its deadline." },

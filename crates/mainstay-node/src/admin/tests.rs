@@ -150,6 +150,7 @@ fn record() -> FoundRecord {
         limits: Vec::new(),
         entries: vec![Entry { after: Length::from_millis(5), what: ended }],
         dropped: 0,
+        same_id: Some(1),
     }
 }
 

@@ -29,6 +29,7 @@ fn record(entries: &[(u64, Decision)]) -> FoundRecord {
             .map(|(micros, what)| Entry { after: Duration::from_micros(*micros), what: *what })
             .collect(),
         dropped: 0,
+        same_id: Some(1),
     }
 }
 
@@ -68,6 +69,14 @@ fn a_hanging_instance_and_the_way_around_it_read_as_a_story() {
             262.5 ms  ended: answered whole with status 200
     "#]]
     .assert_eq(&moved_on().story(|_| None));
+}
+
+#[test]
+fn who_is_one_of_more_than_can_be_shown_says_so() {
+    let crowd = FoundRecord { same_id: Some(40), ..moved_on() };
+    let story = crowd.story(|_| None);
+    assert!(story.starts_with("request r-1, 3 s ago; one of 40 with this id, of which 16 are shown\n"), "{story}");
+    assert!(crowd.to_json(|_| None).contains("\"same_id\":40,"));
 }
 
 fn in_force(key: &str) -> Option<String> {
@@ -137,7 +146,7 @@ fn a_kept_answer_is_told_with_its_age_and_why_no_other_came() {
 fn the_same_story_as_json() {
     let mut short = moved_on();
     short.entries.truncate(2);
-    expect![[r#"{"request_id":"r-1","route":"/cart","service":"shop","method":"GET","path":"/cart/7","path_cut":false,"age_ms":3000.000,"duration_ms":262.500,"deadline_ms":15000.000,"endpoints":["127.0.0.1:9101","127.0.0.1:9102"],"decisions":[{"after_ms":0.040,"event":"attempt","text":"attempt 1 to 127.0.0.1:9101","because":"service.shop.balance"},{"after_ms":250.100,"event":"failed","text":"attempt 1 failed: no connection within the connect timeout; nothing was sent","because":"service.shop.timeout.connect","setting":"service.shop.timeout.connect = \"250ms\", m.toml:7"}],"decisions_dropped":0,"advice":null}"#]]
+    expect![[r#"{"request_id":"r-1","route":"/cart","service":"shop","method":"GET","path":"/cart/7","path_cut":false,"same_id":1,"age_ms":3000.000,"duration_ms":262.500,"deadline_ms":15000.000,"endpoints":["127.0.0.1:9101","127.0.0.1:9102"],"decisions":[{"after_ms":0.040,"event":"attempt","text":"attempt 1 to 127.0.0.1:9101","because":"service.shop.balance"},{"after_ms":250.100,"event":"failed","text":"attempt 1 failed: no connection within the connect timeout; nothing was sent","because":"service.shop.timeout.connect","setting":"service.shop.timeout.connect = \"250ms\", m.toml:7"}],"decisions_dropped":0,"advice":null}"#]]
     .assert_eq(&short.to_json(in_force));
 }
 
