@@ -12,8 +12,8 @@
 //! though it starves itself by now: else the worker that releases, being there first, would win every time.
 //!
 //! **Queue.** Who finds no permit waits for one; in which order and how long, [`crate::queue`] decides. Of a call's
-//! priority the permits know one thing: what can be shed is admitted only while a fifth of the limit is free, so that it
-//! is shed before anybody else has to wait. A critical call needs no such reserve, because it is the first in the queue:
+//! priority the permits know one thing: what can be shed is admitted only while a fifth of the limit is free, a first
+//! attempt as well as a further one, so that it is shed before anybody else has to wait. A critical call needs no such reserve, because it is the first in the queue:
 //! it waits for one permit to come back.
 
 use std::sync::atomic::{
@@ -191,9 +191,13 @@ impl Bulkhead {
         priority != Priority::Sheddable || self.in_flight() < limit - limit / 5
     }
 
-    /// Takes a permit for a further attempt of a call, if one is free.
+    /// Takes a permit for a further attempt of a call, if one is free; what can be shed is to leave room there too.
     #[must_use]
-    pub fn try_acquire(&mut self) -> bool {
+    pub fn try_again(&mut self, priority: Priority) -> bool {
+        self.is_admitted(priority) && self.try_acquire()
+    }
+
+    fn try_acquire(&mut self) -> bool {
         let free = self.has_spare();
         if free {
             self.spare -= 1;

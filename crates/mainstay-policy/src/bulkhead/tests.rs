@@ -61,8 +61,8 @@ fn a_new_call_does_not_jump_the_queue_but_a_further_attempt_takes_what_is_free()
     wait_in(&mut worker, 0, 1);
     worker.release(at(1));
     assert!(!worker.try_enter(Priority::Normal));
-    assert!(worker.try_acquire());
-    assert!(!worker.try_acquire());
+    assert!(worker.try_again(Priority::Normal));
+    assert!(!worker.try_again(Priority::Normal));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_worker_without_any_permit_gets_one_though_others_have_a_queue() {
     wait_in(&mut quiet, 0, 1_000);
     busy.release(at(1));
     assert_eq!(admitted(&mut busy, 1), [], "the permit is kept for the one that has none");
-    assert!(!busy.try_acquire());
+    assert!(!busy.try_again(Priority::Normal));
     quiet.poke(at(2));
     assert_eq!(admitted(&mut quiet, 2), [1_000]);
     busy.release(at(3));
@@ -257,7 +257,7 @@ fn spare_permits_of_an_idle_worker_go_to_one_that_has_none() {
     }
     drop(busy);
     idle.poke(at(0));
-    assert!(idle.try_acquire());
+    assert!(idle.try_again(Priority::Normal));
 }
 
 #[test]
@@ -308,6 +308,14 @@ fn a_worker_that_ends_leaves_its_permits_to_the_others() {
     wait_in(&mut a, 0, 1);
     drop(a);
     assert!(b.try_enter(Priority::Normal) && b.try_enter(Priority::Normal));
+}
+
+#[test]
+fn what_can_be_shed_leaves_a_fifth_to_others_when_it_tries_again() {
+    let [mut worker] = workers(10, 9);
+    assert!((0..8).all(|_| worker.try_again(Priority::Sheddable)));
+    assert!(!worker.try_again(Priority::Sheddable));
+    assert!(worker.try_again(Priority::Normal) && worker.try_again(Priority::Critical));
 }
 
 #[test]
@@ -412,7 +420,7 @@ proptest! {
                         }
                     }
                 }
-                Step::Again => _ = worker.try_acquire(),
+                Step::Again => _ = worker.try_again(Priority::Normal),
                 Step::Release if worker.in_use() > 0 => worker.release(at(now)),
                 Step::Release => {}
                 Step::Leave(place) => {

@@ -316,7 +316,7 @@ impl Call {
     pub(super) fn retry(&mut self, service: &mut Service, now: Instant, why: AttemptReason) {
         if matches!(service.breaker.state(now), BreakerState::Open { .. } | BreakerState::ForcedOpen) {
             self.no_retry(service, now, NoRetry::BreakerOpen);
-        } else if service.bulkhead.try_acquire() {
+        } else if service.bulkhead.try_again(self.facts.priority) {
             self.attempt(service, now, why);
         } else {
             self.no_retry(service, now, NoRetry::NoPermit);
@@ -518,7 +518,7 @@ impl Call {
             Err(NoRetry::NoEndpoint)
         } else if pays && service.budget.tokens(now) < 1.0 {
             Err(NoRetry::Budget)
-        } else if !service.bulkhead.try_acquire() {
+        } else if !service.bulkhead.try_again(self.facts.priority) {
             Err(NoRetry::NoPermit)
         } else {
             let Ok(choice) = self.choose(service, now) else {

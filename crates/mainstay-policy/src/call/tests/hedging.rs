@@ -338,6 +338,23 @@ fn a_hedge_takes_a_permit_that_is_free_and_never_waits_for_one() {
 }
 
 #[test]
+fn what_can_be_shed_makes_no_second_attempt_from_the_fifth_that_is_for_others() {
+    let mut settings = hedging();
+    settings.bulkhead.concurrency = Limit::At(5);
+    let others = "+0ms GET b\n+0ms GET c\n+0ms GET d\n";
+    for (priority, hedged) in [("sheddable", false), ("normal", true)] {
+        let stage = play(6, &settings, &format!("+0ms GET a {priority}\n{others}+20ms wait"));
+        assert_eq!(stage.calls[&1].attempts() > 1, hedged, "{priority}");
+    }
+    settings.retry.as_mut().unwrap().hedge = None;
+    for (priority, retried) in [("sheddable", false), ("normal", true)] {
+        let fails = "+1ms failed a 0 reset unknown\n+0ms GET e\n+25ms wait";
+        let stage = play(6, &settings, &format!("+0ms GET a {priority}\n{others}{fails}"));
+        assert_eq!(stage.calls[&1].attempts() > 1, retried, "{priority}");
+    }
+}
+
+#[test]
 fn no_hedge_is_made_where_a_second_sending_could_do_harm_or_no_good() {
     let hedged = |endpoints, settings: &ServiceSettings, script: &str| {
         let stage = play(endpoints, settings, script);
