@@ -10,7 +10,10 @@
 //!   that comes back with [`CallOutcome::Nothing`] makes room for another probe. Breakers that waited for a permit which
 //!   a cancelled call had taken along refused for days (resilience4j#903, Polly#216).
 //! - **It must not slow recovery.** Half-open ends as soon as the probes that are still out cannot change the verdict, so
-//!   one that hangs does not keep everybody else outside; a passing check ends open at once. And a window tells that it
+//!   one that hangs does not keep everybody else outside; a passing check ends open at once. Probes that fail open it for
+//!   as long again and no longer, so however long an outage was, it is found to be over within the time of one opening; it
+//!   is open for twice as long only when it had closed and the load of all brought the service down again, for that is
+//!   what a longer rest can spare it. And a window tells that it
 //!   was bad, not that it still is: after an outage of half a window the share of failures stays at a half while all
 //!   goes well again. So it opens only when the latest calls say the same as the window (as alerts want a short window
 //!   beside the long one: "The Site Reliability Workbook", chapter 5).
@@ -379,10 +382,13 @@ impl Breaker {
 
     fn open(&mut self, now: Instant, why: BreakerCause) {
         let Some(settings) = &self.settings else { return };
-        // A whole window in the closed state: every call that counts now was made after the last trouble.
-        let rested = matches!(self.phase, Phase::Closed { since } if now.since(since) >= settings.window);
-        let doubled = if rested { Duration::ZERO } else { self.length.saturating_mul(2) };
-        self.length = doubled.max(settings.open_for).min(settings.open_max);
+        let length = match self.phase {
+            // A whole window in the closed state: every call that counts now was made after the last trouble.
+            Phase::Closed { since } if now.since(since) >= settings.window => Duration::ZERO,
+            Phase::Closed { .. } => self.length.saturating_mul(2),
+            Phase::HalfOpen(_) | Phase::Open { .. } => self.length,
+        };
+        self.length = length.max(settings.open_for).min(settings.open_max);
         self.change(now, Phase::Open { until: now + self.length }, why);
     }
 

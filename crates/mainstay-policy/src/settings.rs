@@ -221,9 +221,9 @@ pub struct BreakerSettings {
     pub slow_call: Option<Duration>,
     /// Share of slow calls in the window, reached or passed. Default 100 %.
     pub slow_rate: Ratio,
-    /// How long it stays open the first time. Default 1 s.
+    /// How long it stays open, and again each time that its probes fail. Default 1 s.
     pub open_for: Duration,
-    /// It doubles up to this. Default 10 s.
+    /// It doubles, when the service breaks down again soon after it has closed, up to this. Default 10 s.
     pub open_max: Duration,
     /// Calls let through while half-open, whose outcomes decide. Default 5.
     pub half_open_calls: u32,

@@ -177,13 +177,31 @@ fn good_probes_close_it_and_what_was_before_is_forgotten() {
 }
 
 #[test]
-fn bad_probes_open_it_for_twice_as_long_up_to_the_longest() {
+fn a_long_outage_keeps_nobody_outside_for_longer_than_a_short_one() {
+    let mut story = Story::usual();
+    story.trip();
+    for _ in 0..30 {
+        assert_eq!(story.open_for(), Duration::from_secs(1));
+        story.wait(1_000);
+        story.calls(2, CallOutcome::Failed);
+    }
+    story.wait(1_000);
+    story.calls(2, CallOutcome::Good);
+    assert_eq!(story.state(), BreakerState::Closed);
+}
+
+#[test]
+fn a_service_that_the_load_brings_down_again_and_again_rests_twice_as_long_up_to_the_longest() {
     let mut story = Story::usual();
     story.trip();
     for seconds in [1, 2, 4, 4] {
         assert_eq!(story.open_for(), Duration::from_secs(seconds));
         story.wait(seconds * 1_000);
         story.calls(2, CallOutcome::Failed);
+        assert_eq!(story.open_for(), Duration::from_secs(seconds), "what the probes find is no relapse");
+        story.wait(seconds * 1_000);
+        story.calls(2, CallOutcome::Good);
+        story.trip();
     }
 }
 

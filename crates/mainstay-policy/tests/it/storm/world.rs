@@ -81,6 +81,8 @@ pub(super) struct Outcome {
     /// How long each call took; a failed one as long as its caller's patience.
     pub(super) lengths: Vec<Duration>,
     pub(super) good: usize,
+    /// Calls that were not, by the second in which they began.
+    pub(super) bad: Vec<u32>,
     /// How often an endpoint was found to limp.
     pub(super) limped: u32,
 }
@@ -176,6 +178,7 @@ impl World {
                 landed: vec![vec![0; plan.seconds as usize + 3]; specs.len()],
                 lengths: Vec::new(),
                 good: 0,
+                bad: vec![0; plan.seconds as usize + 1],
                 limped: 0,
             },
             plan,
@@ -307,6 +310,8 @@ impl World {
         let end = call.record().entries().last().map(|entry| format!("{:?}", entry.what)).unwrap_or_default();
         let good = end.contains("Answered { status: 200 }");
         self.outcome.good += usize::from(good);
+        let began = call.record().began().since(Instant::ORIGIN).as_millis() / 1000;
+        self.outcome.bad[began as usize] += u32::from(!good);
         self.outcome.lengths.push(if good { length } else { self.plan.patience });
     }
 
