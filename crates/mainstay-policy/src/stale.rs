@@ -5,7 +5,9 @@
 //! failed, so being too careful costs little, and where RFC 9111 leaves a choice the careful one is taken.
 //!
 //! - Kept is what a shared cache may store (RFC 9111, section 3): a GET's answer whose status is cacheable by default, or
-//!   a redirect that says how long it is fresh; without `no-store`, `private` and `no-cache` (a qualified one counts like
+//!   a redirect that says how long it is fresh. An answer that says no (404, 405, 410, 414) may be kept by default too
+//!   (RFC 9110, section 15.1), but is only when it says for how long it holds, and is given past that only when it says so
+//!   itself: said of what has come to be since, "there is none" does more harm than a 503. All this without `no-store`, `private` and `no-cache` (a qualified one counts like
 //!   a bare one) and without `Vary: *`.
 //! - An answer to somebody with credentials (`Authorization`, and beyond the RFC whatever says who asks) is kept only when it says
 //!   `public`, `s-maxage` or `must-revalidate` (section 3.5). One that sets a cookie is never kept.
@@ -98,16 +100,20 @@ pub struct Usable {
     pub stale_for: Duration,
 }
 
-/// Whether a status is cacheable without further words (RFC 9110, section 15.1); of parts (206) nothing is made here, and
-/// what fails is nothing to fall back to.
-const fn cacheable_by_default(status: u16) -> bool {
-    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414)
+/// Whether it may be stored as far as its status goes (RFC 9110, section 15.1; RFC 9111, section 3); of parts (206) nothing
+/// is made here, and what fails is nothing to fall back to.
+const fn cacheable(answer: &CachingAnswer) -> bool {
+    let explicit = answer.s_maxage.is_some() || answer.max_age.is_some() || answer.expires_after.is_some();
+    match answer.status {
+        200 | 203 | 204 | 300 | 301 | 308 => true,
+        302 | 303 | 307 => answer.public || explicit,
+        status => says_no(status) && (explicit || answer.stale_if_error.is_some()),
+    }
 }
 
-/// Whether the answer itself says that it may be stored (RFC 9111, section 3), where its status does not: redirects.
-const fn says_cacheable(answer: &CachingAnswer) -> bool {
-    let explicit = answer.s_maxage.is_some() || answer.max_age.is_some() || answer.expires_after.is_some();
-    matches!(answer.status, 302 | 303 | 307) && (answer.public || explicit)
+/// Whether a status is cacheable by default and says that there is nothing to be had.
+const fn says_no(status: u16) -> bool {
+    matches!(status, 404 | 405 | 410 | 414)
 }
 
 /// Whether an answer is kept, and under which terms.
@@ -115,26 +121,25 @@ const fn says_cacheable(answer: &CachingAnswer) -> bool {
 pub fn may_keep(request: &CachingRequest, answer: &CachingAnswer) -> Option<KeepTerms> {
     let forbidden = request.no_store || answer.no_store || answer.private || answer.no_cache;
     let shared = answer.public || answer.s_maxage.is_some() || answer.must_revalidate;
-    if forbidden
-        || !(cacheable_by_default(answer.status) || says_cacheable(answer))
-        || answer.varies_on_all
-        || answer.sets_cookie
-        || (request.credentials && !shared)
+    if forbidden || !cacheable(answer) || answer.varies_on_all || answer.sets_cookie || (request.credentials && !shared)
     {
         return None;
     }
     let strict = answer.must_revalidate || answer.proxy_revalidate || answer.s_maxage.is_some();
-    let stale_max = if strict { Duration::ZERO } else { answer.stale_if_error.unwrap_or(Duration::MAX) };
+    let otherwise = if says_no(answer.status) { Duration::ZERO } else { Duration::MAX };
+    let stale_max = if strict { Duration::ZERO } else { answer.stale_if_error.unwrap_or(otherwise) };
     let lifetime = lifetime(answer);
     let terms = KeepTerms { age: answer.age, lifetime, stale_max };
     // What could never be given is not kept.
     (terms.age < lifetime || !stale_max.is_zero()).then_some(terms)
 }
 
-/// Whether an answer that must not be kept says so itself, so that an older one of the same target is outdated too.
+/// Whether an older answer of the same target is outdated although this one may not be kept: because it says that none
+/// must be, or that there is nothing at the target any more.
 #[must_use]
 pub const fn forbids_keeping(answer: &CachingAnswer) -> bool {
-    answer.status < 300 && (answer.no_store || answer.private || answer.no_cache || answer.varies_on_all)
+    let forbids = answer.no_store || answer.private || answer.no_cache || answer.varies_on_all;
+    (answer.status < 300 && forbids) || matches!(answer.status, 404 | 410)
 }
 
 fn lifetime(answer: &CachingAnswer) -> Duration {

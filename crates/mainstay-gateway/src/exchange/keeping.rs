@@ -184,12 +184,17 @@ impl Exchange<'_> {
         self.parts.local.shared.services.get(self.leg.index)?.stale.as_deref()
     }
 
-    /// What is kept of a URI is out of date once something was done to it (RFC 9111, section 4.4).
+    /// What is kept of a URI is out of date once something was done to it (RFC 9111, section 4.4), whichever service did it
+    /// and whichever gave the answer that is kept.
     fn outdate(&self, number: u8) {
-        let Some(store) = self.stale_store().filter(|_| self.plan.facts.method != MethodClass::Safe) else { return };
+        if self.plan.facts.method == MethodClass::Safe {
+            return;
+        }
         let answer = self.attempts.get(number).and_then(Attempt::answer_head);
         if answer.is_some_and(|answer| answer.status() < 400) {
-            store.forget(&self.presented());
+            let presented = self.presented();
+            let stores = self.parts.local.shared.services.iter().filter_map(|base| base.stale.as_ref());
+            stores.for_each(|store| store.forget(&presented));
         }
     }
 
@@ -242,17 +247,17 @@ impl Exchange<'_> {
         self.input(Input::Stale(usable));
     }
 
-    /// Gives the answer that stands in.
-    pub(super) fn respond_stale(&mut self, order: &StaleOrder) {
-        self.give(Again::Stale(*order));
-        while !self.outer.is_empty() {
-            self.leave_fallback(true);
     /// Says whether an answer may stand in, while an attempt runs.
     pub(super) fn look_for_stale(&mut self, attempt: u8) {
         let kept = self.find_stale().is_some();
         self.input(Input::StaleIsKept { attempt, kept });
     }
 
+    /// Gives the answer that stands in.
+    pub(super) fn respond_stale(&mut self, order: &StaleOrder) {
+        self.give(Again::Stale(*order));
+        while !self.outer.is_empty() {
+            self.leave_fallback(true);
         }
     }
 

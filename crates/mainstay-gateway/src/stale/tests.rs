@@ -128,11 +128,29 @@ fn what_says_that_it_is_for_all_is_kept_whoever_asked() {
         assert_eq!(usable_for(asked, 200, "Cache-Control: s-maxage=60"), Some(59));
         assert_eq!(usable_for(asked, 200, "Cache-Control: max-age=60, must-revalidate"), Some(59));
     }
-    for status in [200, 203, 204, 300, 301, 308, 404, 405, 410, 414] {
+    for status in [200, 203, 204, 300, 301, 308] {
         assert!(usable_for("", status, "").is_some(), "{status}");
     }
     for status in [302, 303, 307] {
         assert_eq!(usable_for("", status, "Cache-Control: max-age=60"), Some(660), "a redirect that says how long");
+    }
+}
+
+#[test]
+fn what_says_no_is_given_only_as_long_as_it_says_itself() {
+    for status in [404, 405, 410, 414] {
+        let changed = "Date: Sun, 06 Nov 1994 08:49:37 GMT|Last-Modified: Sun, 06 Nov 1994 08:39:37 GMT";
+        for (lines, want) in [
+            ("", None),
+            (changed, None),
+            ("Cache-Control: public", None),
+            ("Cache-Control: max-age=60", Some(59)),
+            ("Cache-Control: max-age=60, stale-if-error=30", Some(90)),
+            ("Cache-Control: stale-if-error=30", Some(30)),
+            ("Cache-Control: max-age=0", None),
+        ] {
+            assert_eq!(usable_for("", status, lines), want, "{status} {lines}");
+        }
     }
 }
 
@@ -174,6 +192,11 @@ fn a_newer_answer_that_must_not_be_kept_outdates_the_older_one() {
         assert!(!forbids_keeping(&answer(503, lines)), "{lines}");
     }
     assert!(!forbids_keeping(&answer(200, "Cache-Control: max-age=60")));
+    assert!([404, 410].into_iter().all(|gone| forbids_keeping(&answer(gone, ""))), "what was there is there no more");
+    assert!(
+        [403, 405, 429].into_iter().all(|no| !forbids_keeping(&answer(no, ""))),
+        "of the request, not of the target"
+    );
 }
 
 /// Shows a request for `url` with these fields, from a peer that is believed, by the route that it takes.

@@ -20,6 +20,11 @@ struct Shop {
 impl Shop {
     /// A shop that answers as `well` says, and as `ill` while it fails.
     fn new(more: &str, well: fn(&Request, &mut Instance), ill: fn(&mut Instance)) -> Self {
+        Self::split("[[route]]\n", more, well, ill)
+    }
+
+    /// As [`Shop::new`], with other routes before its own, which begins where `routes` end.
+    fn split(routes: &str, more: &str, well: fn(&Request, &mut Instance), ill: fn(&mut Instance)) -> Self {
         let fails = Arc::new(AtomicBool::new(false));
         let origin = Origin::new({
             let fails = Arc::clone(&fails);
@@ -34,7 +39,7 @@ impl Shop {
             }
         });
         let text = config(&[origin.address], &format!("{TABLE}{more}"));
-        let text = text.replace("[[route]]\n", "[[route]]\ntimeout = \"3s\"\n");
+        let text = text.replace("[[route]]\n", &format!("{routes}timeout = \"3s\"\n"));
         Self { world: World::new(&text), text, fails }
     }
 
@@ -174,6 +179,50 @@ fn a_change_forgets_what_was_kept_and_a_change_that_failed_does_not() {
     shop.fail();
     assert_eq!(shop.get("/a").status, 500);
     is_kept(&shop.get("/b"), "ok");
+}
+
+#[test]
+fn a_change_that_another_service_makes_forgets_it_too() {
+    let writer = Origin::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let more = format!("[service.writer]\nendpoints = [\"{}\"]\n", writer.address);
+    let writes = "[[route]]\nmethod = [\"PUT\"]\nservice = \"writer\"\n[[route]]\n";
+    let shop = Shop::split(writes, &more, plain, internal_error);
+    for path in ["/a", "/b"] {
+        assert_eq!(shop.get(path).status, 200);
+    }
+    assert_eq!(shop.ask("PUT", "/a", "Content-Length: 0\r\n").status, 204);
+    shop.fail();
+    assert_eq!(shop.get("/a").status, 500);
+    is_kept(&shop.get("/b"), "/b");
+}
+
+#[test]
+fn what_is_gone_is_not_given_from_the_time_when_it_was_there() {
+    fn answer(request: &Request, instance: &mut Instance) {
+        let status = if request.field("x-later").is_some() { "404 Not Found" } else { "200 OK" };
+        instance.send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok"));
+    }
+    let shop = Shop::new("", answer, internal_error);
+    assert_eq!((shop.get("/a").status, shop.ask("GET", "/a", "X-Later: 1\r\n").status), (200, 404));
+    shop.fail();
+    assert_eq!(shop.get("/a").status, 500, "neither the page nor that there was none");
+}
+
+#[test]
+fn an_instance_that_hangs_makes_way_before_its_callers_time_is_over() {
+    let shop = Shop::new("", plain, Instance::wait_for_close);
+    assert_eq!(shop.get("/a").status, 200);
+    shop.fail();
+    let again = shop.ask("GET", "/a", "X-Mainstay-Deadline-Ms: 900\r\nX-Request-Id: hung-1\r\n");
+    is_kept(&again, "/a");
+    assert!(again.field("cache-status").unwrap().ends_with("detail=\"timeout\""), "{again:?}");
+    let found = shop.world.runtime.block_on(shop.world.gateway.explain("hung-1"));
+    let story = found[0].story(|_| None);
+    assert!(story.contains("in half of the time that was left, and an answer that was kept stands ready"), "{story}");
+    let never = shop.ask("GET", "/b", "X-Mainstay-Deadline-Ms: 300\r\nX-Request-Id: hung-2\r\n");
+    assert_eq!(never.status, 504);
+    let found = shop.world.runtime.block_on(shop.world.gateway.explain("hung-2"));
+    assert!(found[0].story(|_| None).contains("before the call's deadline"), "nothing is cut short for nothing");
 }
 
 #[test]
