@@ -6,6 +6,8 @@
 use mainstay_core::{Duration, Limit, Rate};
 use mainstay_policy::{BackoffKind, Balance, OnExceeded, RateLimitAlgorithm, RateLimitSettings, RetrySettings};
 
+mod hedges;
+
 use super::said::{Notes, Said};
 use super::{leads_to, targets};
 use crate::model::{
@@ -30,11 +32,13 @@ pub(super) fn look(config: &Config, notes: &Notes<'_>) {
         look.the_bulkhead_is_wider_than_the_endpoints();
         look.nothing_catches_closed_connections();
         look.the_budget_never_fills();
+        look.hedges_go_wrong();
         look.what_has_no_effect();
         look.calls_come_back();
     }
     drain_cuts_calls_short(config, notes);
     bursts_below_the_rate(config, notes);
+    limits_outlast_their_call(config, notes);
 }
 
 /// A look at one service.
@@ -255,6 +259,13 @@ impl<'a> Look<'a> {
             (&["balance"], &text(balance_word)),
             "\"ring_hash\"",
         );
+        self.has_no_effect(balance.goes_by_key(), &["slow_start"], (&["balance"], &text(balance_word)), "\"adaptive\"");
+        self.has_no_effect(
+            policy.fallback.stale_if_error.is_none(),
+            &["fallback", "stale_memory"],
+            (&["fallback", "stale_if_error"], &"\"off\""),
+            "\"1m\"",
+        );
         let bulkhead = &policy.bulkhead;
         self.has_no_effect(
             bulkhead.queue == 0,
@@ -384,6 +395,20 @@ fn bursts_below_the_rate(config: &Config, notes: &Notes<'_>) {
             let rate = notes.said(&["rate_limit", &limit.name, "rate"], "\"100/s\"");
             let what = "callers never get their rate: calls come in bunches, and the burst is used up by the first few";
             notes.fight(what, &[&burst, &rate], (&burst, second));
+        }
+    }
+}
+
+fn limits_outlast_their_call(config: &Config, notes: &Notes<'_>) {
+    for (id, limit) in config.rate_limits.iter().enumerate() {
+        let OnExceeded::Queue { timeout, .. } = limit.policy.on_exceeded else { continue };
+        let asking = config.routes.iter().enumerate().filter(|(_, route)| route.rate_limits.contains(&RateLimitId(id)));
+        let shortest = asking.min_by_key(|(_, route)| route.timeout);
+        if let Some((number, route)) = shortest.filter(|(_, route)| timeout >= route.timeout) {
+            let said = notes.said(&["rate_limit", &limit.name, "queue_timeout"], text(timeout));
+            let whole = notes.said(&["route", &number.to_string(), "timeout"], text(route.timeout));
+            let what = "a call may wait for the limit until its deadline, and has then no time for its service";
+            notes.fight(what, &[&said, &whole], (&said, text(tidy(part(route.timeout, 4)))));
         }
     }
 }

@@ -255,7 +255,143 @@ fn a_budget_that_never_fills() {
 }
 
 #[test]
+fn a_hedge_that_is_never_made() {
+    let mend = ("service.shop.retry.hedge", "off");
+    check(
+        "method = [\"POST\", \"PATCH\"]\n",
+        "retry = { hedge = { after = \"p95\" } }\n",
+        mend,
+        &expect![[r#"
+        warning: no hedge is ever made: none of the route's methods may be sent twice: service.shop.retry.hedge = { after = "p95" } (line 11), route[0].method = ["POST", "PATCH"] (line 7)
+          --> mainstay.toml:11:11 (service.shop.retry.hedge)
+           |
+        11 | retry = { hedge = { after = "p95" } }
+           |           ^^^^^
+           = help: write service.shop.retry.hedge = "off"
+    "#]],
+    );
+    let mend = ("route.0.retry.hedge", "off");
+    let route = "method = [\"POST\"]\nretry = { hedge = { after = \"p95\" } }\n";
+    let text = LEAST.replace("service = \"shop\"\n", &format!("service = \"shop\"\n{route}"));
+    expect![[r#"
+        warning: no hedge is ever made: none of the route's methods may be sent twice: route[0].retry.hedge = { after = "p95" } (line 8), route[0].method = ["POST"] (line 7)
+         --> mainstay.toml:8:11 (route[0].retry.hedge)
+          |
+        8 | retry = { hedge = { after = "p95" } }
+          |           ^^^^^
+          = help: write route[0].retry.hedge = "off"
+    "#]].assert_eq(&said(&text));
+    assert!(load_with(&text, &[], &[mend]).unwrap().warnings.is_empty());
+    for other in [
+        "method = [\"POST\"]\nretry = { hedge = { after = \"p95\" }, idempotency_key = \"upstream\" }\n",
+        "method = [\"POST\", \"PUT\"]\nretry = { hedge = { after = \"p95\" } }\n",
+    ] {
+        assert_eq!(said(&LEAST.replace("service = \"shop\"\n", &format!("service = \"shop\"\n{other}"))), "");
+    }
+    let one = LEAST.replace(", \"127.0.0.1:9102\"", "");
+    expect![[r#"
+        warning: no hedge is ever made: it goes to an endpoint that was not tried, and there is only one: service.shop.retry.hedge = { after = "p95" } (line 10), service.shop.endpoints = ["127.0.0.1:9101"] (line 9)
+          --> mainstay.toml:10:11 (service.shop.retry.hedge)
+           |
+        10 | retry = { hedge = { after = "p95" } }
+           |           ^^^^^
+           = help: write service.shop.retry.hedge = "off"
+    "#]].assert_eq(&said(&format!("{one}retry = {{ hedge = {{ after = \"p95\" }} }}\n")));
+}
+
+#[test]
+fn hedges_that_do_not_fit_into_their_attempts() {
+    check(
+        "",
+        "retry = { attempts = 2, hedge = { max = 2 } }\n",
+        ("service.shop.retry.attempts", "3"),
+        &expect![[r#"
+        warning: not all hedges can be made: each counts as an attempt, and so does the first: service.shop.retry.hedge.max = 2 (line 10), service.shop.retry.attempts = 2 (line 10)
+          --> mainstay.toml:10:35 (service.shop.retry.attempts)
+           |
+        10 | retry = { attempts = 2, hedge = { max = 2 } }
+           |                                   ^^^
+           = help: write service.shop.retry.attempts = 3
+    "#]],
+    );
+    check(
+        "",
+        "retry = { hedge = { after = \"6s\" } }\n",
+        ("service.shop.retry.hedge.after", "p95"),
+        &expect![[r#"
+        warning: no hedge is ever made for a slow attempt: its time is over before the hedge is due: service.shop.retry.hedge.after = "6s" (line 10), service.shop.timeout.attempt = "5s" (default)
+          --> mainstay.toml:10:21 (service.shop.retry.hedge.after)
+           |
+        10 | retry = { hedge = { after = "6s" } }
+           |                     ^^^^^
+           = help: write service.shop.retry.hedge.after = "p95"
+    "#]],
+    );
+}
+
+#[test]
+fn hedges_that_nothing_holds_back() {
+    check(
+        "",
+        "retry = { budget = \"off\", hedge = { after = \"20ms\" } }\n",
+        ("service.shop.retry.hedge.after", "p95"),
+        &expect![[r#"
+            warning: once the service is slower than that, every call is sent twice: nothing holds hedges back: service.shop.retry.hedge.after = "20ms" (line 10), service.shop.retry.budget = "off" (line 10)
+              --> mainstay.toml:10:37 (service.shop.retry.hedge.after)
+               |
+            10 | retry = { budget = "off", hedge = { after = "20ms" } }
+               |                                     ^^^^^
+               = help: write service.shop.retry.hedge.after = "p95"
+        "#]],
+    );
+    assert_eq!(said(&format!("{LEAST}retry = {{ budget = \"off\", hedge = {{ after = \"p95\" }} }}\n")), "");
+}
+
+#[test]
+fn a_limit_that_holds_a_call_until_its_deadline() {
+    check(
+        "rate_limit = [\"even\"]\n",
+        "[rate_limit.even]\non_exceeded = \"queue\"\nqueue_timeout = \"20s\"\n",
+        ("rate_limit.even.queue_timeout", "3700ms"),
+        &expect![[r#"
+            warning: a call may wait for the limit until its deadline, and has then no time for its service: rate_limit.even.queue_timeout = "20s" (line 13), route[0].timeout = "15s" (default)
+              --> mainstay.toml:13:1 (rate_limit.even.queue_timeout)
+               |
+            13 | queue_timeout = "20s"
+               | ^^^^^^^^^^^^^
+               = help: write rate_limit.even.queue_timeout = "3700ms"
+        "#]],
+    );
+}
+
+#[test]
 fn what_has_no_effect_by_itself() {
+    check(
+        "",
+        "balance = \"maglev\"\nslow_start = \"30s\"\n",
+        ("service.shop.balance", "adaptive"),
+        &expect![[r#"
+        warning: what is set here has no effect: service.shop.slow_start = "30s" (line 11), service.shop.balance = "maglev" (line 10)
+          --> mainstay.toml:11:1 (service.shop.balance)
+           |
+        11 | slow_start = "30s"
+           | ^^^^^^^^^^
+           = help: write service.shop.balance = "adaptive"
+    "#]],
+    );
+    check(
+        "",
+        "fallback = { stale_memory = \"1MiB\" }\n",
+        ("service.shop.fallback.stale_if_error", "1m"),
+        &expect![[r#"
+            warning: what is set here has no effect: service.shop.fallback.stale_memory = "1MiB" (line 10), service.shop.fallback.stale_if_error = "off" (default)
+              --> mainstay.toml:10:14 (service.shop.fallback.stale_if_error)
+               |
+            10 | fallback = { stale_memory = "1MiB" }
+               |              ^^^^^^^^^^^^
+               = help: write service.shop.fallback.stale_if_error = "1m"
+        "#]],
+    );
     check(
         "",
         "hash_on = \"cookie:session\"\n",
