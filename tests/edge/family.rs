@@ -1,4 +1,6 @@
-//! Requests that nobody wrote down: a family drawn from seeds, some of it valid and most of it nearly so.
+//! Requests that nobody wrote down: a family drawn from seeds, some of it valid and most of it nearly so. A third is made
+//! of good parts and a few bad ones, a third are the table's cases with a few bytes changed, and a third are requests in
+//! which lines and bodies of the table stand beside each other that never did.
 //!
 //! No case knows what must come of it. What holds for all: a request that the origin read is one that its caller was
 //! answered, in the same order and with the same words; a second reader reads what we read; and where a strict reading
@@ -10,7 +12,7 @@ use mainstay_core::{Purpose, Seed, below};
 use super::answers::{Answer, exchange, parse};
 use super::origin::{Origin, Seen, read_all};
 use super::peers::{Peer, haproxy, meaning, nginx};
-use super::requests::PLAIN;
+use super::requests::{PLAIN, cases};
 use crate::support::{Node, alone, eventually, skip};
 
 /// Cases of one run, unless the environment says otherwise.
@@ -76,6 +78,39 @@ const FRAMINGS: &[(&str, &str)] = &[
     ("Transfer-Encoding: chunked\r\n", "5\nhello\n0\n\n"),
 ];
 
+/// The longest case that is taken from the table: its long ones are about bounds, and say nothing twice.
+const CASE_MAX: usize = 1024;
+
+/// The table, taken apart.
+struct Parts {
+    whole: Vec<Vec<u8>>,
+    lines: Vec<Vec<u8>>,
+    fields: Vec<Vec<u8>>,
+    bodies: Vec<Vec<u8>>,
+}
+
+impl Parts {
+    /// Those of the table's cases that ask for an answer with a body.
+    fn of_the_table() -> Self {
+        let mut parts = Self { whole: Vec::new(), lines: Vec::new(), fields: Vec::new(), bodies: Vec::new() };
+        for case in cases() {
+            let bytes = case.bytes;
+            if bytes.len() > CASE_MAX || bytes.windows(4).any(|word| word == b"HEAD") {
+                continue;
+            }
+            let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
+            let head = String::from_utf8_lossy(&bytes[..end]);
+            // What the bytes of a line are does not matter as much as that there are such lines.
+            let mut lines = head.split("\r\n").map(|line| line.as_bytes().to_vec());
+            parts.lines.extend(lines.next());
+            parts.fields.extend(lines);
+            parts.bodies.push(bytes.get(end + 4..).unwrap_or_default().to_vec());
+            parts.whole.push(bytes);
+        }
+        parts
+    }
+}
+
 /// Bytes where they do not belong.
 const STRAY: &[&str] = &[
     "\r", "\n", "\r\n", "\0", " ", "\t", ":", ",", ";", "\x0b", "\x7f", "\u{85}", "0", "5", "x", "%", "\"", "\r\n ",
@@ -106,8 +141,47 @@ impl Luck {
 }
 
 /// The bytes of one case, with a request behind them that is to be told from it.
-fn draw(seed: u64) -> Vec<u8> {
+fn draw(seed: u64, table: &Parts) -> Vec<u8> {
     let mut luck = Luck { seed: Seed::new(seed), drawn: 0 };
+    let (mut bytes, changes) = match seed % 3 {
+        0 => (of_the_table(&mut luck, table), 1 + luck.below(2)),
+        1 => (of_its_lines(&mut luck, table), luck.below(2)),
+        _ => (of_good_parts(&mut luck), luck.below(4).saturating_sub(1)),
+    };
+    for _ in 0..changes {
+        mutate(&mut bytes, &mut luck);
+    }
+    bytes.extend_from_slice(b"GET /second HTTP/1.1\r\nHost: second\r\n\r\n");
+    bytes
+}
+
+fn of_the_table(luck: &mut Luck, table: &Parts) -> Vec<u8> {
+    table.whole[luck.below(table.whole.len())].clone()
+}
+
+/// One part in three is the table's, the others are good.
+fn of_its_lines(luck: &mut Luck, table: &Parts) -> Vec<u8> {
+    let (field, body) = FRAMINGS[luck.below(FRAMINGS.len())];
+    let (mut body, mut field) = (body.as_bytes(), field);
+    if luck.below(3) == 0 {
+        (field, body) = ("", &table.bodies[luck.below(table.bodies.len())][..]);
+    }
+    let mut bytes = match luck.below(3) {
+        0 => table.lines[luck.below(table.lines.len())].clone(),
+        _ => luck.mostly(LINES, 10).as_bytes().to_vec(),
+    };
+    bytes.extend_from_slice(b"\r\nHost: a\r\n");
+    bytes.extend_from_slice(field.as_bytes());
+    for _ in 0..1 + luck.below(2) {
+        bytes.extend_from_slice(&table.fields[luck.below(table.fields.len())]);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn of_good_parts(luck: &mut Luck) -> Vec<u8> {
     let mut text = format!("{}\r\nHost: a\r\n", luck.mostly(LINES, 10));
     let (field, body) = FRAMINGS[luck.below(FRAMINGS.len())];
     text += field;
@@ -117,12 +191,7 @@ fn draw(seed: u64) -> Vec<u8> {
     }
     text += "\r\n";
     text += body;
-    let mut bytes = text.into_bytes();
-    for _ in 0..luck.below(4).saturating_sub(1) {
-        mutate(&mut bytes, &mut luck);
-    }
-    bytes.extend_from_slice(b"GET /second HTTP/1.1\r\nHost: second\r\n\r\n");
-    bytes
+    text.into_bytes()
 }
 
 fn mutate(bytes: &mut Vec<u8>, luck: &mut Luck) {
@@ -169,12 +238,13 @@ fn same_place(seen: &Seen) -> bool {
 }
 
 fn play_all(name: &str, node: &Node, origin: &Origin, peer: Option<&Peer>) {
-    let (cases, first) = (from_environment("MAINSTAY_EDGE_CASES", CASES), from_environment("MAINSTAY_EDGE_SEED", 1));
+    let (count, first) = (from_environment("MAINSTAY_EDGE_CASES", CASES), from_environment("MAINSTAY_EDGE_SEED", 1));
     origin.take();
     let before = peer.map_or(0, Peer::read);
     let (mut sent, mut silent) = (0, 0);
-    for seed in first..first + cases {
-        let bytes = draw(seed);
+    let table = Parts::of_the_table();
+    for seed in first..first + count {
+        let bytes = draw(seed, &table);
         match play(node, origin, &bytes) {
             Ok(0) => silent += 1,
             Ok(these) => sent += these,
@@ -185,8 +255,8 @@ fn play_all(name: &str, node: &Node, origin: &Origin, peer: Option<&Peer>) {
         eventually("a line for each request", || (peer.read() - before >= sent).then_some(()));
         assert_eq!(peer.read() - before, sent, "{name} read as many requests as we sent it");
     }
-    eprintln!("{name}: {cases} drawn from seed {first}: {sent} requests sent on, nothing sent on of {silent}");
-    assert!(sent as u64 > cases / 4 && silent > cases / 10, "a family with something of both");
+    eprintln!("{name}: {count} drawn from seed {first}: {sent} requests sent on, nothing sent on of {silent}");
+    assert!(sent as u64 > count / 4 && silent > count / 10, "a family with something of both");
 }
 
 #[test]
