@@ -1,9 +1,10 @@
 //! Looks for bytes that break a law of `mainstay-laws`, one target after the other.
 //!
 //! libFuzzer on the stable toolchain: the compiler's coverage pass and its arguments are stable flags, and the address
-//! sanitizer, which is not, would find nothing in code without `unsafe`. A run begins with the committed corpus and what
-//! earlier runs on this machine found (`fuzz/work`, not committed). What breaks a law is written to `fuzz/findings`:
-//! once it is mended it goes into the corpus as `regression-NAME`, which every run of the tests plays.
+//! sanitizer, which is not, would find nothing in code without `unsafe`. A run begins with the committed corpus, one file
+//! of text for each target (`fuzz/corpus/TARGET.txt`), and what earlier runs on this machine found (`fuzz/work`, not
+//! committed). What breaks a law is written to `fuzz/findings`: once it is mended it goes into the corpus under a name,
+//! and every run of the tests plays it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,17 @@ use clap::Args;
 
 use crate::{process, root};
 
-/// Bytes that a target may have of the committed corpus: all of them together stay below 1 MB.
-const CORPUS_MAX: u64 = 80_000;
+/// By its path and not as a dependency, for the laws bring the whole gateway with them.
+#[allow(unreachable_pub, reason = "it is public where it belongs")]
+#[path = "../../crates/mainstay-laws/src/corpus.rs"]
+mod corpus;
+use corpus::Input;
+
+/// Bytes that the inputs of a target may have in the committed corpus: written out all of them stay below 1 MB.
+const CORPUS_MAX: usize = 80_000;
 
 /// Inputs that it may have.
 const INPUTS_MAX: usize = 250;
-
-/// Names of what the fuzzer never drops from a corpus.
-const REGRESSION: &str = "regression-";
 
 /// The compiler's coverage: edges, counters and what is compared with what.
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -30,7 +34,7 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
 /// What to look at, and for how long.
 #[derive(Debug, Args)]
 pub(crate) struct FuzzArgs {
-    /// Only these targets, instead of each in turn; the names are those of the directories in fuzz/corpus
+    /// Only these targets, instead of each in turn; the names are those of the files in fuzz/corpus
     #[arg(long)]
     target: Vec<String>,
     /// How long to look at each of them
@@ -82,7 +86,7 @@ fn build() -> Result<PathBuf, String> {
 fn all_targets() -> Result<Vec<String>, String> {
     let mut names: Vec<_> = files(&root().join("fuzz/corpus"))?
         .iter()
-        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();
     names.sort();
     Ok(names)
@@ -98,6 +102,28 @@ fn directory(path: PathBuf) -> Result<PathBuf, String> {
     Ok(path)
 }
 
+fn corpus_of(target: &str) -> PathBuf {
+    root().join("fuzz/corpus").join(target).with_extension("txt")
+}
+
+fn read_corpus(target: &str) -> Result<Vec<Input>, String> {
+    let file = corpus_of(target);
+    let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    corpus::read(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Lays the committed corpus out as libFuzzer wants it: a directory with a file for each input.
+fn unpack(target: &str) -> Result<PathBuf, String> {
+    let to = root().join("fuzz/work").join(target).join("seeds");
+    let _ = fs::remove_dir_all(&to);
+    let to = directory(to)?;
+    for (number, input) in read_corpus(target)?.iter().enumerate() {
+        let file = to.join(format!("{number:04}"));
+        fs::write(&file, &input.bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(to)
+}
+
 fn fuzzer_for(fuzzer: &Path, target: &str) -> Command {
     let mut command = Command::new(fuzzer);
     command.env("MAINSTAY_LAW", target).current_dir(root().join("fuzz")).stdin(Stdio::null());
@@ -109,7 +135,7 @@ fn look(fuzzer: &Path, target: &str, seconds: u64) -> Result<Run, String> {
     let findings = directory(root().join("fuzz/findings").join(target))?;
     let before = files(&findings)?;
     let mut command = fuzzer_for(fuzzer, target);
-    command.arg(work).arg(root().join("fuzz/corpus").join(target)).arg("-dict=http.dict");
+    command.arg(work).arg(unpack(target)?).arg("-dict=http.dict");
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={}/", findings.display()));
     let longest = if target == "units" { 64 } else { 4096 };
     command.args(["-print_final_stats=1", "-timeout=20"]).arg(format!("-max_len={longest}"));
@@ -139,35 +165,44 @@ fn read(said: &str) -> Run {
     }
 }
 
-/// Writes the corpus anew: the least that covers what all of it covers, and of that, where it is too much, some of every
-/// length.
+/// Writes the corpus anew: what has a name, then the least that covers what all of it covers, and of that, where it is too
+/// much, some of every length.
 fn keep(fuzzer: &Path, target: &str) -> Result<(), String> {
-    let corpus = directory(root().join("fuzz/corpus").join(target))?;
-    let merged = root().join("fuzz/work").join(target).join("merged");
+    let work = root().join("fuzz/work").join(target);
+    let merged = work.join("merged");
     let _ = fs::remove_dir_all(&merged);
     let merged = directory(merged)?;
     let mut command = fuzzer_for(fuzzer, target);
-    command.arg("-merge=1").arg(&merged).arg(&corpus).arg(root().join("fuzz/work").join(target).join("corpus"));
+    command.arg("-merge=1").arg(&merged).arg(unpack(target)?).arg(work.join("corpus"));
     let output = command.output().map_err(|error| format!("{}: {error}", fuzzer.display()))?;
     if !output.status.success() {
         eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         return Err(format!("{target}: the merge ended with {}", output.status));
     }
-    let is_regression =
-        |file: &PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(REGRESSION));
-    for file in files(&corpus)?.iter().filter(|file| !is_regression(file)) {
-        fs::remove_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut inputs: Vec<Vec<u8>> = Vec::new();
+    for file in files(&merged)? {
+        inputs.push(fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?);
     }
-    let length = |file: &PathBuf| fs::metadata(file).map_or(u64::MAX, |facts| facts.len());
-    let mut inputs = files(&merged)?;
-    inputs.sort_by_key(|file| (length(file), file.clone()));
+    let mut kept = read_corpus(target)?;
+    kept.retain(|input| input.name.is_some());
+    kept.extend(some_of(inputs).into_iter().map(|bytes| Input { name: None, bytes }));
+    let about = format!(
+        "Inputs of the law `{target}` (crates/mainstay-laws), kept by `cargo xtask fuzz --keep`. How to read and to add to \
+         them:\ncrates/mainstay-laws/src/corpus.rs"
+    );
+    let file = corpus_of(target);
+    fs::write(&file, corpus::write(&about, &kept)).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// As many inputs as may be kept, of every length.
+fn some_of(mut inputs: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    inputs.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
     let step = inputs.len().div_ceil(INPUTS_MAX).max(1);
     let mut room = CORPUS_MAX;
-    for file in inputs.into_iter().step_by(step) {
-        let Some(left) = room.checked_sub(length(&file)) else { break };
-        room = left;
-        let to = corpus.join(file.file_name().unwrap_or_default());
-        fs::copy(&file, &to).map_err(|error| format!("{}: {error}", to.display()))?;
-    }
-    Ok(())
+    let fits = |bytes: &Vec<u8>| {
+        let left = room.checked_sub(bytes.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    inputs.into_iter().step_by(step).take_while(fits).collect()
 }

@@ -1,7 +1,7 @@
 //! What holds for any bytes at all, one law per target.
 //!
 //! In: bytes that nobody vouches for. Out: nothing, or a panic that says which law they break. A fuzzer looks for such
-//! bytes (`cargo xtask fuzz`), and every run of the tests plays the ones that it kept (`fuzz/corpus/TARGET`) through
+//! bytes (`cargo xtask fuzz`), and every run of the tests plays the ones that it kept (`fuzz/corpus/TARGET.txt`) through
 //! the same functions, so that what was once explored stays guarded where no fuzzer is at hand.
 //!
 //! A law is never "it does not crash" alone. The parsers are held against a second reading, the machines against the
@@ -13,6 +13,7 @@
 mod body;
 mod bytes;
 mod calls;
+pub mod corpus;
 mod heads;
 mod machines;
 mod texts;
