@@ -26,7 +26,7 @@ const LEAST: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\
 
 #[test]
 fn a_verb_of_a_later_version_is_known_and_says_so() {
-    for verb in ["simulate", "drill", "store", "registry", "backup"] {
+    for verb in ["drill", "store", "registry", "backup"] {
         let output = run(&[verb, "-c", "x"]);
         assert_eq!(output.status.code(), Some(2), "{verb}");
         assert!(said(&output.stderr).contains("known, not in this version"), "{}", said(&output.stderr));
@@ -98,4 +98,33 @@ fn a_demo_without_a_terminal_plays_one_round_holds_and_cleans_up() {
     for path in summary["cleaned"].as_array().unwrap() {
         assert!(!std::path::Path::new(path.as_str().unwrap()).exists(), "{path} was left behind");
     }
+}
+
+#[test]
+fn a_simulation_tells_what_holds_and_two_processes_say_the_same() {
+    let dir = TempDir::new().unwrap();
+    let (config, scenario) = (dir.path().join("mainstay.toml"), dir.path().join("outage.toml"));
+    std::fs::write(&config, LEAST).unwrap();
+    let play = |scenario: &str, more: &[&str]| {
+        mainstay().arg("simulate").arg("-c").arg(&config).args(["-s", scenario]).args(more).output().unwrap()
+    };
+    let first = play("crash", &["--json"]);
+    assert_eq!(first.status.code(), Some(0), "{}", said(&first.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
+    assert_eq!((&report["held"], &report["played"]), (&true.into(), &"simulated".into()));
+    assert!(first.stdout == play("crash", &["--json"]).stdout, "the same seed, the same bytes");
+    assert!(said(&play("crash", &["--seed", "2"]).stdout).contains("seed 2"));
+
+    let text =
+        "name = \"x\"\nduration = \"5s\"\n[workload]\nservice = \"shop\"\nrate = \"50/s\"\n[hold]\np99 = \"1ms\"\n";
+    std::fs::write(&scenario, text).unwrap();
+    let failed = play(scenario.to_str().unwrap(), &[]);
+    assert_eq!(failed.status.code(), Some(1), "what had to hold did not");
+    assert!(said(&failed.stdout).contains("NOT HELD: p99 1ms"), "{}", said(&failed.stdout));
+
+    std::fs::write(&scenario, text.replace("\"shop\"", "\"shpo\"")).unwrap();
+    let wrong = play(scenario.to_str().unwrap(), &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(said(&wrong.stderr).contains("no service \"shpo\""), "{}", said(&wrong.stderr));
+    assert_eq!(play("no-such", &[]).status.code(), Some(2));
 }

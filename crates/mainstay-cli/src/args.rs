@@ -48,8 +48,8 @@ pub(crate) enum Verb {
     Fault(FaultArgs),
     /// Show a running node live in the terminal; without one, the last second in one frame
     Top(TopArgs),
-    #[command(hide = true, disable_help_flag = true)]
-    Simulate(Later),
+    /// Play an outage in virtual time with the real decisions, and tell what holds
+    Simulate(SimulateArgs),
     #[command(hide = true, disable_help_flag = true)]
     Drill(Later),
     #[command(hide = true, disable_help_flag = true)]
@@ -254,6 +254,26 @@ pub(crate) struct ExplainArgs {
     pub(crate) admin: AdminArgs,
 }
 
+/// `mainstay simulate`
+#[derive(Debug, Group)]
+pub(crate) struct SimulateArgs {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE", default_value = "mainstay.toml")]
+    pub(crate) config: PathBuf,
+    /// Set one key of it, as service.shop.retry=off; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) set: Vec<(String, String)>,
+    /// The scenario: a file, or the name of one that comes along
+    #[arg(short, long, value_name = "SCENARIO")]
+    pub(crate) scenario: String,
+    /// Other luck than the scenario's
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print the whole report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `mainstay top`
 #[derive(Debug, Group)]
 pub(crate) struct TopArgs {
@@ -373,8 +393,8 @@ mod tests {
 
     #[test]
     fn a_verb_of_a_later_version_is_known_whatever_follows_it() {
-        let args = Args::try_parse_from(["mainstay", "simulate", "-c", "x.toml", "--seed", "1"]).unwrap();
-        assert!(matches!(args.verb, Verb::Simulate(_)));
+        let args = Args::try_parse_from(["mainstay", "drill", "-c", "x.toml", "--seed", "1"]).unwrap();
+        assert!(matches!(args.verb, Verb::Drill(_)));
     }
 
     #[test]

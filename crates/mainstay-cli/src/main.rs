@@ -12,6 +12,7 @@ mod load;
 mod node;
 mod outcome;
 mod print;
+mod simulate;
 mod top;
 mod wire;
 
@@ -40,7 +41,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Demo(args) => demo::command(&args),
         Verb::Load(args) => load::command(&args),
         Verb::Top(args) => top::command(&args),
-        Verb::Simulate(_) => later("simulate"),
+        Verb::Simulate(args) => simulate::command(&args),
         Verb::Drill(_) => later("drill"),
         Verb::Store(_) => later("store"),
         Verb::Registry(_) => later("registry"),

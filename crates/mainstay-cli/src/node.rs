@@ -60,7 +60,7 @@ fn file(args: &FileArgs) -> ConfigFile {
 }
 
 /// A configuration that cannot be used: exit status 2, and every problem as it is drawn for people.
-fn explained(error: &ConfigError) -> Trouble {
+pub(crate) fn explained(error: &ConfigError) -> Trouble {
     match error {
         ConfigError::Wrong(problems) => {
             print::note(problems.render(colour()));
@@ -76,7 +76,7 @@ fn explained(error: &ConfigError) -> Trouble {
 }
 
 /// Whether standard error is read by a person who wants colours.
-fn colour() -> bool {
+pub(crate) fn colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 

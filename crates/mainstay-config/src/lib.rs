@@ -19,6 +19,7 @@ mod model;
 mod overlay;
 mod problem;
 mod raw;
+pub mod scenario;
 mod section;
 mod sections;
 mod sink;
@@ -32,6 +33,7 @@ use mainstay_policy::EndpointSpec;
 pub use effective::{Effective, Origin, Setting};
 pub use model::*;
 pub use problem::{Place, Problem, Problems, Severity};
+pub use scenario::{Scenario, load_scenario};
 pub use source::{SecretSource, Secrets, Source, secrets_of_process};
 
 use raw::{At, Raw, Tree};

@@ -262,6 +262,8 @@ pub struct Service {
     pub hash_on: HashOn,
     /// What the decisions depend on.
     pub policy: ServiceSettings,
+    /// Whether endpoints of the node's zone come first, once a node stands in one. Default true.
+    pub zone_aware: bool,
     /// What the body of a check's answer must have. Default nothing in particular.
     pub expect_body: Option<BodyMatch>,
     /// What answers when it does not.

@@ -236,6 +236,18 @@ impl<'a> Section<'a> {
         items.iter().enumerate().map(|(number, item)| self.repeated_one(key, number, item, &mut read)).collect()
     }
 
+    /// As [`Section::repeated`] for what there is mostly one of: a single table (`[key]`) is a list of one.
+    pub(crate) fn one_or_several<R>(
+        &mut self,
+        key: &'static str,
+        read: impl FnMut(&mut Section<'a>) -> Option<R>,
+    ) -> Vec<Option<R>> {
+        if self.given(key).is_some_and(|entry| matches!(entry.node.raw, Raw::Table(_))) {
+            return vec![self.table(key, read)];
+        }
+        self.repeated(key, read)
+    }
+
     fn repeated_one<R>(
         &self,
         key: &str,

@@ -36,9 +36,81 @@ pub fn decay(elapsed: Duration, tau: Duration) -> f64 {
     value
 }
 
+/// The natural logarithm of `x`, within 4 units in the last place.
+///
+/// For normal numbers above 0; minus infinity for every other.
+///
+/// ```
+/// use mainstay_core::math::ln;
+/// assert!((ln(2.0) - std::f64::consts::LN_2).abs() < 1e-15);
+/// ```
+#[must_use]
+pub fn ln(x: f64) -> f64 {
+    if !x.is_normal() || x < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    // x = 2^exponent · m with m from √½ to √2, and ln m = 2 artanh y, whose series is short for so small a y.
+    let bits = x.to_bits();
+    let mut exponent = (bits >> 52) as i64 - 1023;
+    let mut m = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    if m > std::f64::consts::SQRT_2 {
+        m *= 0.5;
+        exponent += 1;
+    }
+    let y = (m - 1.0) / (m + 1.0);
+    let square = y * y;
+    let mut series = 0.0;
+    for n in (0..11).rev() {
+        series = series * square + 1.0 / f64::from(2 * n + 1);
+    }
+    2.0 * y * series + exponent as f64 * std::f64::consts::LN_2
+}
+
+/// `e^x`, within a few units in the last place; infinite above 709 and 0 below -708.
+///
+/// ```
+/// use mainstay_core::math::exp;
+/// assert!((exp(1.0) - std::f64::consts::E).abs() < 1e-14);
+/// ```
+#[must_use]
+pub fn exp(x: f64) -> f64 {
+    if x.is_nan() || x < -708.0 {
+        return 0.0;
+    }
+    if x > 709.0 {
+        return f64::INFINITY;
+    }
+    // x = k·ln 2 + r with |r| up to ½ ln 2, and Taylor's series for r.
+    let k = (x * std::f64::consts::LOG2_E + if x < 0.0 { -0.5 } else { 0.5 }) as i64;
+    let r = (x - k as f64 * 0.693_147_180_369_123_8) - k as f64 * 1.908_214_929_270_587_7e-10;
+    let mut value = 1.0;
+    for n in (1..=14).rev() {
+        value = 1.0 + value * r / f64::from(n);
+    }
+    value * f64::from_bits(((k + 1023) as u64) << 52)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a reference to compare with, in a test")]
+    fn logarithm_and_exponential_agree_with_the_platforms() {
+        let mut x = 1e-300;
+        while x < 1e300 {
+            assert!((ln(x) - x.ln()).abs() <= 1e-14 * x.ln().abs().max(0.01), "{x}: {} {}", ln(x), x.ln());
+            x *= 1.37;
+        }
+        for step in -7000..7000 {
+            let x = f64::from(step) / 10.0;
+            assert!((exp(x) / x.exp() - 1.0).abs() < 1e-13, "{x}: {} {}", exp(x), x.exp());
+        }
+        for nothing in [0.0, -1.0, f64::NAN, -0.0] {
+            assert_eq!(ln(nothing), f64::NEG_INFINITY);
+        }
+        assert_eq!((exp(-1e9), exp(1e9), exp(0.0), ln(1.0)), (0.0, f64::INFINITY, 1.0, 0.0));
+    }
 
     #[test]
     fn decay_agrees_with_the_exponential() {

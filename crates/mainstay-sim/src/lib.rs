@@ -1,6 +1,107 @@
 //! A world in virtual time, in which the decisions of `mainstay-policy` are played without sockets.
 //!
 //! In: a configuration as the gateway reads it, a scenario, a seed. Out: a [`report::Report`], the same bytes for the
-//! same seed.
+//! same seed. What is modelled, and what is not, stands in `docs/decisions/0010-what-the-simulator-models.md`.
+//!
+//! ```
+//! use mainstay_config::{Source, load, load_scenario};
+//!
+//! let config = load(&Source::new("mainstay.toml", r#"
+//!     [[listener]]
+//!     name = "web"
+//!     address = "127.0.0.1:8080"
+//!     [[route]]
+//!     service = "shop"
+//!     [service.shop]
+//!     endpoints = ["127.0.0.1:9101", "127.0.0.1:9102"]
+//! "#)).unwrap().config;
+//! let scenario = load_scenario("steady.toml", r#"
+//!     name = "a steady load"
+//!     duration = "5s"
+//!     [workload]
+//!     service = "shop"
+//!     rate = "100/s"
+//! "#).unwrap();
+//! let outcome = mainstay_sim::play(&config, &scenario, scenario.seed, "").unwrap();
+//! assert_eq!(outcome.report.good, outcome.report.requests);
+//! ```
 
+mod account;
+mod hist;
+mod judge;
+mod luck;
+mod queue;
 pub mod report;
+pub mod scenarios;
+mod slab;
+mod stage;
+mod world;
+
+use mainstay_config::{Config, Scenario};
+use mainstay_core::Seed;
+
+pub use stage::Unplayable;
+
+use luck::Luck;
+use report::Report;
+use world::World;
+
+/// What a play came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// For people and programs.
+    pub report: Report,
+    /// What queueing theory asks of each instance, in the order of the report's.
+    pub nodes: Vec<Node>,
+    /// What was still held at the end, by whoever: calls, permits, probes, places in queues. None of it may be left when
+    /// the last call has ended and no instance works for nobody.
+    pub left: Left,
+}
+
+/// One instance, as queueing theory sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Node {
+    /// Pieces of work that were done.
+    pub done: u64,
+    /// Share of them that had to wait for a slot.
+    pub waited: f64,
+    /// How long all of them waited in the mean, in seconds.
+    pub mean_wait: f64,
+    /// How long all of them were there in the mean, in seconds.
+    pub mean_stay: f64,
+    /// How many were there in the mean over all of the time.
+    pub mean_there: f64,
+    /// Those that were refused for want of a place.
+    pub refused: u64,
+    /// How long it was watched, in seconds.
+    pub time: f64,
+}
+
+/// What was not given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Left {
+    /// Calls under way.
+    pub calls: u64,
+    /// Requests at instances or on their way.
+    pub jobs: u64,
+    /// Permits in use.
+    pub permits: u64,
+    /// Calls in queues.
+    pub queued: u64,
+    /// Attempts at endpoints.
+    pub attempts: u64,
+}
+
+/// Plays a scenario under a configuration. `replay` is the line that plays it again, for the report.
+///
+/// # Errors
+/// Every part of the scenario that does not fit the configuration or cannot be simulated.
+pub fn play(config: &Config, scenario: &Scenario, seed: u64, replay: &str) -> Result<Outcome, Vec<Unplayable>> {
+    let root = Seed::new(seed).derive("simulator 1");
+    let stage = stage::lay_out(config, scenario, Luck::new(root, "victims"))?;
+    let mut world = World::new(config, scenario, stage, root);
+    world.run();
+    let report = judge::judge(&world, seed, replay);
+    let nodes = world.nodes();
+    Ok(Outcome { report, nodes, left: world.left() })
+}

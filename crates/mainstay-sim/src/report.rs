@@ -98,6 +98,12 @@ pub struct InstanceLine {
     pub attempts: u64,
     /// Share of its slots' time that was busy.
     pub busy_ratio: f64,
+    /// Share of its work that had to wait for a slot.
+    #[serde(default)]
+    pub queued_ratio: f64,
+    /// How long its work waited for a slot, in the mean over all of it.
+    #[serde(default)]
+    pub queue_ms: f64,
 }
 
 /// Something that had to hold.

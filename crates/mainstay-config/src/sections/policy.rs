@@ -24,6 +24,7 @@ pub(super) struct Policy {
     pub(super) settings: ServiceSettings,
     pub(super) hash_on: HashOn,
     pub(super) expect_body: Option<BodyMatch>,
+    pub(super) zone_aware: bool,
 }
 
 pub(super) fn policy(s: &mut Section<'_>, zone: &str) -> Policy {
@@ -54,7 +55,7 @@ pub(super) fn policy(s: &mut Section<'_>, zone: &str) -> Policy {
         idempotency: s.off_unless_given("idempotency", idempotency),
         fallback: default.fallback,
     };
-    Policy { settings, hash_on, expect_body: expect_body.flatten() }
+    Policy { settings, hash_on, expect_body: expect_body.flatten(), zone_aware }
 }
 
 /// How many times the average an endpoint may have, in hundredths.

@@ -21,11 +21,20 @@ pub(super) fn service(name: &str, s: &mut Section<'_>, names: &Names, zone: &str
     let discovered = s.off_unless_given("discover", discover);
     s.choice("protocol", "auto", &[("auto", ()), ("h1", ())], &["h2"]);
     s.later("tls", "off");
-    let Policy { settings, hash_on, expect_body } = policy::policy(s, zone);
+    let Policy { settings, hash_on, expect_body, zone_aware } = policy::policy(s, zone);
     let fallback = s.table("fallback", |s| fallback::fallback(s, names));
     let policy = mainstay_policy::ServiceSettings { fallback: fallback.settings(), ..settings };
     let endpoints = source(s, fixed, discovered)?;
-    Some(Service { name: name.to_owned(), endpoints, hash_on, policy, expect_body, fallback, line: s.line() })
+    Some(Service {
+        name: name.to_owned(),
+        endpoints,
+        hash_on,
+        policy,
+        zone_aware,
+        expect_body,
+        fallback,
+        line: s.line(),
+    })
 }
 
 /// Exactly one source of endpoints.

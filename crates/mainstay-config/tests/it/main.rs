@@ -7,6 +7,7 @@ mod layers;
 mod naming;
 mod problems;
 mod reference;
+mod scenario;
 mod typed;
 
 use mainstay_config::{Loaded, Problems, SecretSource, Source};

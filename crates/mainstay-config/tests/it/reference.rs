@@ -54,17 +54,17 @@ discover = { file = "shop.toml" }
 "#;
 
 /// A row of the page.
-struct Row {
+pub(super) struct Row {
     /// The key with its table, as `service.NAME.retry.attempts`.
-    path: String,
+    pub(super) path: String,
     table: String,
-    default: String,
+    pub(super) default: String,
     text: String,
 }
 
 impl Row {
     /// The default as TOML; `None` where the page says in words what holds.
-    fn value(&self) -> Option<&str> {
+    pub(super) fn value(&self) -> Option<&str> {
         self.default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`'))
     }
 }
@@ -85,12 +85,12 @@ fn rows() -> Vec<Row> {
 }
 
 /// The tables that a heading names, without their brackets.
-fn tables_of(heading: &str) -> Vec<String> {
+pub(super) fn tables_of(heading: &str) -> Vec<String> {
     let quoted = heading.split('`').skip(1).step_by(2);
     quoted.filter(|text| text.starts_with('[')).map(|text| text.trim_matches(['[', ']']).to_owned()).collect()
 }
 
-fn row_of(table: &str, row: &str) -> Option<Row> {
+pub(super) fn row_of(table: &str, row: &str) -> Option<Row> {
     let cells: Vec<&str> = row.strip_suffix(" |")?.split(" | ").collect();
     let [key, _, default, text] = cells.as_slice() else { return None };
     let key = key.strip_suffix('`')?;

@@ -1,0 +1,124 @@
+//! `mainstay simulate`: a scenario in virtual time, under the configuration that a node would run.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use mainstay_config::scenario::Scenario;
+use mainstay_config::{Config, load_scenario};
+use mainstay_node::ConfigFile;
+use mainstay_sim::report::Report;
+use mainstay_sim::{Unplayable, play, scenarios};
+use serde_json::json;
+
+use crate::args::SimulateArgs;
+use crate::outcome::{Outcome, Trouble, while_doing};
+use crate::{node, print};
+
+/// `mainstay simulate -c FILE -s SCENARIO`
+pub(crate) fn command(args: &SimulateArgs) -> Outcome {
+    let loaded = ConfigFile::new(&args.config, args.set.clone()).load().map_err(|error| node::explained(&error))?;
+    let scenario = scenario(&args.scenario, &loaded.config)?;
+    let seed = args.seed.unwrap_or(scenario.seed);
+    let outcome = play(&loaded.config, &scenario, seed, &replay(args, seed));
+    let report = outcome.map_err(|unplayable| refused(&args.scenario, &unplayable))?.report;
+    if args.json {
+        print::json(&json!(report))?;
+    } else {
+        print::result(summary(&report))?;
+    }
+    if report.held { Ok(()) } else { Err(Trouble::silent(1)) }
+}
+
+/// The scenario in a file, or one that comes along: a file of that name comes first.
+fn scenario(named: &str, config: &Config) -> Outcome<Scenario> {
+    let text = match std::fs::read_to_string(Path::new(named)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let service = config.services.first().map_or("shop", |service| service.name.as_str());
+            scenarios::text(named, service).ok_or_else(|| {
+                let known = scenarios::names().collect::<Vec<_>>().join(", ");
+                Trouble::wrong(format!("there is no file {named} and no scenario of that name; there are {known}"))
+            })?
+        }
+        Err(error) => return Err(while_doing(format_args!("reading {named}"))(error)),
+    };
+    load_scenario(named, &text).map_err(|problems| {
+        print::note(problems.render(node::colour()));
+        Trouble::silent(2)
+    })
+}
+
+fn refused(scenario: &str, unplayable: &[Unplayable]) -> Trouble {
+    for Unplayable { line, message } in unplayable {
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        print::note(format_args!("error: {message}\n  --> {scenario}{line}"));
+    }
+    Trouble::silent(2)
+}
+
+/// The line that plays the same again.
+fn replay(args: &SimulateArgs, seed: u64) -> String {
+    let set: String =
+        args.set.iter().map(|(key, value)| format!(" --set {}", quoted(&format!("{key}={value}")))).collect();
+    let config = quoted(&args.config.to_string_lossy());
+    format!("mainstay simulate -c {config}{set} -s {} --seed {seed}", quoted(&args.scenario))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let ms = |length: Option<f64>| length.map_or_else(|| "none".to_owned(), |length| format!("{length:.1} ms"));
+    let recovery = match report.recovery_seconds {
+        Some(seconds) => format!("recovered {seconds} s after the cause"),
+        None if report.metastable => "does not recover although the cause is gone".to_owned(),
+        None => "has not recovered".to_owned(),
+    };
+    let mut lines = vec![
+        format!("{} (simulated, seed {})", report.scenario, report.seed),
+        format!(
+            "  {} calls, {:.3}% good, {:.3} attempts a call; p50 {}, p99 {}, p99.9 {}",
+            report.requests,
+            report.good_ratio * 100.0,
+            report.attempts_per_request,
+            ms(report.p50_ms),
+            ms(report.p99_ms),
+            ms(report.p999_ms),
+        ),
+        format!(
+            "  {recovery}; {:.1}% of the work was for nobody; {} POSTs carried out twice",
+            report.wasted_ratio * 100.0,
+            report.duplicated_posts,
+        ),
+    ];
+    let failed: Vec<String> =
+        report.failures.iter().map(|failed| format!("{} {}", failed.count, failed.what)).collect();
+    if !failed.is_empty() {
+        lines.push(format!("  not good: {}", failed.join(", ")));
+    }
+    for hold in &report.holds {
+        let sign = if hold.held { "held" } else { "NOT HELD" };
+        lines.push(format!("  {sign}: {} {} (measured {})", hold.what, hold.wanted, hold.measured));
+    }
+    lines.push(format!("  again: {}", report.replay));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_split_it() {
+        assert_eq!(quoted("service.shop.retry=off"), "service.shop.retry=off");
+        assert_eq!(quoted("a b's"), r"'a b'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

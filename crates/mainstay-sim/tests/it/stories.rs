@@ -1,0 +1,111 @@
+//! What a fault does, and what the guards make of it.
+
+use mainstay_config::load_scenario;
+use mainstay_sim::report::Report;
+
+use super::{LEAST, config, fault, play, shop};
+
+/// Every guard off: one attempt, at anybody, for as long as it takes.
+const BARE: &str = r#"
+[[listener]]
+name = "web"
+address = "127.0.0.1:8080"
+[[route]]
+service = "shop"
+[service.shop]
+endpoints = ["127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9103", "127.0.0.1:9104"]
+balance = "round_robin"
+retry = "off"
+outlier = "off"
+breaker = "off"
+slow_start = "off"
+bulkhead = { concurrency = "unlimited", adaptive = "off", queue = "off" }
+"#;
+
+/// Shares of the calls that are good while the fault lasts.
+fn good_while(report: &Report) -> f64 {
+    let seconds = &report.timeline[6..15];
+    let sum = |of: fn(&mainstay_sim::report::Second) -> u64| seconds.iter().map(of).sum::<u64>() as f64;
+    sum(|second| second.good) / sum(|second| second.requests)
+}
+
+#[test]
+fn without_guards_a_fault_of_one_in_four_costs_its_share() {
+    for (kind, more, share) in [
+        ("crash", "", 0.75),
+        ("hang", "", 0.75),
+        ("stall", "", 0.75),
+        ("gray", "", 0.75),
+        ("garbage", "", 0.75),
+        ("wrong", "", 0.75),
+        ("errors", "calls = \"50%\"", 0.875),
+        ("reset", "calls = \"50%\"", 0.875),
+        ("partition", "", 0.75),
+        ("expired_certificate", "", 1.0),
+        ("sick", "", 1.0),
+        ("limp", "", 1.0),
+    ] {
+        let report = play(BARE, &shop(300, 20, &fault(kind, more)), 1).report;
+        assert!((good_while(&report) - share).abs() < 0.02, "{kind}: {}", good_while(&report));
+        assert_eq!(report.recovery_seconds.map(|seconds| seconds < 2.1), Some(true), "{kind}: {report:?}");
+    }
+}
+
+#[test]
+fn with_every_default_nobody_feels_it() {
+    for (kind, more) in [
+        ("crash", ""),
+        ("hang", ""),
+        ("stall", ""),
+        ("gray", ""),
+        ("garbage", ""),
+        ("errors", "calls = \"50%\""),
+        ("partition", ""),
+        ("limp", ""),
+        ("slow", ""),
+        ("flap", ""),
+    ] {
+        let report = play(LEAST, &shop(300, 20, &fault(kind, more)), 1).report;
+        assert!(report.good_ratio > 0.99, "{kind}: {} {:?}", report.good_ratio, report.failures);
+        assert!(report.attempts_per_request < 1.2, "{kind}: {}", report.attempts_per_request);
+    }
+}
+
+#[test]
+fn what_does_not_hold_is_told() {
+    let scenario =
+        shop(100, 20, &(fault("crash", "") + "[hold]\ngood = \"99%\"\np99 = \"1us\"\namplification = 1.5\n"));
+    let report = play(BARE, &scenario, 1).report;
+    assert!(!report.held);
+    let held: Vec<_> = report.holds.iter().map(|hold| (hold.what.as_str(), hold.wanted.as_str(), hold.held)).collect();
+    assert_eq!(held, [("good", "99%", false), ("p99", "1us", false), ("amplification", "1.5", true)]);
+}
+
+#[test]
+fn what_cannot_be_played_is_refused_with_its_line_and_the_reason() {
+    let text = "name = \"x\"\n[workload]\nservice = \"shp\"\nrate = \"1/s\"\n\
+                [[fault]]\nfor = \"1s\"\nkind = \"disk_full\"\ntarget = \"shop\"\n\
+                [[fault]]\nfor = \"1s\"\nkind = \"crash\"\ntarget = \"shop/9\"\n";
+    let scenario = load_scenario("scenario.toml", text).unwrap();
+    let unplayable = mainstay_sim::play(&config(LEAST), &scenario, 1, "").unwrap_err();
+    let told: Vec<_> = unplayable.iter().map(|one| (one.line, one.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (Some(2), "the configuration has no service \"shp\"; it has shop"),
+            (Some(5), "disk_full cannot be simulated: a simulated instance has no disk"),
+            (Some(9), "shop has 4 instances, counted from 0: there is no shop/9"),
+        ]
+    );
+}
+
+#[test]
+fn checks_find_an_instance_that_is_sick() {
+    let text = LEAST.to_owned() + "health = { http = \"/health\" }\n";
+    let report = play(&text, &shop(100, 20, &fault("sick", "")), 1).report;
+    let what: Vec<_> = report.events.iter().map(|event| event.what.as_str()).collect();
+    assert!(what.iter().any(|what| what.starts_with("shop/1 ejected")), "{what:?}");
+    assert!(what.iter().any(|what| what.starts_with("shop/1 back")), "{what:?}");
+    let usable: Vec<u64> = report.timeline.iter().map(|second| second.usable).collect();
+    assert_eq!((usable[2], usable[13], usable[19]), (4, 3, 4), "{usable:?}");
+}
