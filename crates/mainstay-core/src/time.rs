@@ -142,6 +142,21 @@ impl Duration {
     }
 }
 
+/// Saturates at [`Duration::MAX`].
+#[allow(clippy::disallowed_types, reason = "what drivers and programs have; a length is no clock")]
+impl From<std::time::Duration> for Duration {
+    fn from(length: std::time::Duration) -> Self {
+        Self(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+#[allow(clippy::disallowed_types, reason = "what drivers and programs have; a length is no clock")]
+impl From<Duration> for std::time::Duration {
+    fn from(length: Duration) -> Self {
+        Self::from_nanos(length.0)
+    }
+}
+
 impl Add for Duration {
     type Output = Self;
 

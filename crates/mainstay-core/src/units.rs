@@ -175,6 +175,12 @@ impl Rate {
         Ok(Self { count, per })
     }
 
+    /// `count` in each second; none counts as one.
+    #[must_use]
+    pub const fn per_second(count: u64) -> Self {
+        Self { count: if count == 0 { 1 } else { count }, per: Duration::from_secs(1) }
+    }
+
     /// How many.
     #[must_use]
     pub const fn count(self) -> u64 {

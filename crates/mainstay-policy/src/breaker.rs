@@ -365,6 +365,12 @@ impl Breaker {
         self.shown()
     }
 
+    /// Whether it admits, whatever time it is.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.shown(), BreakerState::Closed | BreakerState::ForcedClosed)
+    }
+
     /// The next change of state that nobody has been told of; the oldest are lost when nobody asks.
     pub fn poll_event(&mut self) -> Option<BreakerEvent> {
         self.events.pop_front()

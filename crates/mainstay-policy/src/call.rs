@@ -28,9 +28,10 @@ use mainstay_core::{CallId, Certainty, Deadline, Duration, EndpointId, Instant, 
 
 use crate::service::{Held, LostAndFound};
 use crate::{
-    Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind, HedgeAfter,
-    HedgeSettings, KeyEnd, KeyRefusal, LimitId, LimitVerdict, NoEndpoint, NoPlace, NoRetry, Record, Refusal, Report,
-    RetrySettings, Sample, Service, Turn, Usable, WholeAnswer, Wish, invites_repeat, key_end, pause,
+    Ask, AttemptReason, BreakerPermit, BreakerState, CallOutcome, Choice, Decision, End, FallbackKind,
+    FallbackSettings, HedgeAfter, HedgeSettings, KeyEnd, KeyRefusal, LimitId, LimitVerdict, NoEndpoint, NoPlace,
+    NoRetry, Record, Refusal, Report, RetrySettings, Sample, Service, Turn, Usable, WholeAnswer, Wish, invites_repeat,
+    key_end, pause,
 };
 
 mod attempts;
@@ -65,6 +66,8 @@ pub struct Call {
     allowed: Duration,
     /// The route's own rule for retries, where it has one.
     retry: Option<Arc<Option<RetrySettings>>>,
+    /// Its own fallbacks, where it brings some.
+    fallback: Option<FallbackSettings>,
     breaker: Option<BreakerPermit>,
     /// It is the first with its key, and nobody has learned yet what became of it.
     holds_key: bool,
@@ -126,6 +129,7 @@ impl Call {
             began: Instant::ORIGIN,
             allowed: Duration::ZERO,
             retry: None,
+            fallback: None,
             breaker: None,
             holds_key: false,
             running: RunningSet::default(),
@@ -146,6 +150,11 @@ impl Call {
     /// for them stays the service's. To be said before [`Input::Begin`].
     pub fn set_retry(&mut self, retry: Arc<Option<RetrySettings>>) {
         self.retry = Some(retry);
+    }
+
+    /// Gives the call fallbacks of its own in place of the service's. To be said before [`Input::Begin`].
+    pub fn set_fallback(&mut self, fallback: FallbackSettings) {
+        self.fallback = Some(fallback);
     }
 
     /// Tells the call what happened. News that comes too late (of an attempt that was given up) changes nothing.
@@ -265,6 +274,13 @@ impl Call {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.stage == Stage::Ended
+    }
+
+    /// Why there is no answer of an instance, where there is none: what [`Output::Refuse`] says when nothing else answers.
+    #[must_use]
+    pub fn refused(&self) -> Option<RefuseOrder> {
+        let (refusal, retry_after) = self.refusal?;
+        Some(RefuseOrder { refusal, retry_after, attempts: self.made })
     }
 
     /// What was decided so far.
@@ -465,7 +481,7 @@ impl Call {
     }
 
     fn ask_another(&mut self, service: &Service, now: Instant) {
-        if service.settings().fallback.service && now < self.facts.deadline {
+        if self.fallbacks(service).service && now < self.facts.deadline {
             self.record.push(now, Decision::Fallback { kind: FallbackKind::Service });
             self.stage = Stage::Delegated;
             self.output(Output::FallbackService);
@@ -475,8 +491,12 @@ impl Call {
     }
 
     fn has_fallback(&self, service: &Service) -> bool {
-        let fallback = service.settings().fallback;
+        let fallback = self.fallbacks(service);
         fallback.service || fallback.respond
+    }
+
+    fn fallbacks(&self, service: &Service) -> FallbackSettings {
+        self.fallback.unwrap_or(service.settings().fallback)
     }
 
     fn fallback_ended(&mut self, service: &mut Service, now: Instant, answered: bool) {
@@ -488,7 +508,7 @@ impl Call {
     }
 
     fn answer_ourselves(&mut self, service: &Service, now: Instant) {
-        if service.settings().fallback.respond {
+        if self.fallbacks(service).respond {
             self.record.push(now, Decision::Fallback { kind: FallbackKind::Respond });
             self.end(now, End::Fallback(FallbackKind::Respond));
             self.output(Output::Respond);

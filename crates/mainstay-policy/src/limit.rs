@@ -14,6 +14,7 @@
 //!
 //! An adaptive limit is lowered while the calls that it lets through fail ([`Throttle`]).
 
+mod bucket;
 mod table;
 mod terms;
 mod throttle;
@@ -21,6 +22,7 @@ mod throttle;
 use mainstay_core::{Duration, Instant};
 
 use crate::RateLimitSettings;
+pub use bucket::Bucket;
 use table::Table;
 use terms::{State, Terms};
 pub use throttle::*;

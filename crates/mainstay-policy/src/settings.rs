@@ -585,6 +585,23 @@ pub struct RateLimitSettings {
     pub max_keys: u32,
 }
 
+impl RateLimitSettings {
+    /// So many in a second (none counts as one), and as many at once.
+    #[must_use]
+    pub fn per_second(count: u64) -> Self {
+        let count = count.max(1);
+        Self {
+            algorithm: RateLimitAlgorithm::default(),
+            rate: Rate::per_second(count),
+            burst: count,
+            tiers: Vec::new(),
+            on_exceeded: OnExceeded::Reject,
+            adaptive: false,
+            max_keys: 1_000_000,
+        }
+    }
+}
+
 /// The rate of one tier of callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TierSettings {

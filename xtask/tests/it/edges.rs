@@ -19,6 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["mainstay-core", "mainstay-policy", "mainstay-http1", "mainstay-config", "mainstay-telemetry"],
     ),
     ("mainstay-sim", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry"]),
+    ("mainstay", &["mainstay-core", "mainstay-policy"]),
     (
         "mainstay-node",
         &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-gateway"],

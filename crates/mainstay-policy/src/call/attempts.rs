@@ -114,7 +114,7 @@ impl Call {
     }
 
     fn has_fallback_service(&self, service: &Service) -> bool {
-        service.settings().fallback.service && self.body_kept
+        self.fallbacks(service).service && self.body_kept
     }
 
     pub(super) fn waits(&mut self, attempt: u8) {

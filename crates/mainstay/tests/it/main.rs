@@ -1,0 +1,12 @@
+//! The library as a program uses it, in virtual time and on real threads.
+
+#![allow(clippy::unwrap_used, reason = "a helper that meets the unexpected fails its test")]
+
+mod attempts;
+mod endpoints;
+mod guards;
+mod leaving;
+mod limits;
+mod runtimes;
+mod threads;
+mod world;
