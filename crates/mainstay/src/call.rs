@@ -170,7 +170,8 @@ where
     }
 
     /// As [`Call::fallback`], for an answer that takes time: another service, a cache elsewhere. It has what is left of the
-    /// call's time, and half of that is kept for it each time an attempt is made. After the deadline it is not asked.
+    /// call's time, which the facts then say, and half of that is kept for it each time an attempt is made. After the
+    /// deadline it is not asked.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -351,7 +352,7 @@ where
             Decided::Refuse(why) => Some(Err(why.into_error(this.last.take()))),
             Decided::Fall(why) | Decided::Delegate(why) => {
                 if matches!(decided, Some(Decided::Delegate(_))) {
-                    this.driver.delegate();
+                    this.facts.within = Some(this.driver.delegate());
                 }
                 let error = why.into_error(this.last.take());
                 match this.fallback.take() {

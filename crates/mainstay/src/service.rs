@@ -60,7 +60,6 @@ pub(crate) struct Inner<V> {
 
 impl Service<()> {
     /// Begins a service called `name`, without endpoints: one thing, such as a database that is reached through a pool.
-    #[must_use]
     pub fn builder(name: impl Into<Arc<str>>) -> Builder<()> {
         Builder::new(name.into())
     }

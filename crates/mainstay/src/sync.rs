@@ -6,7 +6,7 @@
 //! ```
 //! use mainstay::{BreakerSettings, RateLimitSettings, sync::{Breaker, RateLimiter, Rejected}};
 //!
-//! let breaker = Breaker::new(BreakerSettings::default());
+//! let breaker = Breaker::new(&BreakerSettings::default());
 //! let limiter = RateLimiter::new(&RateLimitSettings::per_second(100));
 //!
 //! fn ask() -> Result<u32, std::io::Error> {

@@ -190,9 +190,10 @@ impl<S: Borrow<Service<V>>, V: Clone> Driver<S, V> {
         })
     }
 
-    /// The fallback is asked from now on.
-    pub(super) fn delegate(&mut self) {
+    /// The fallback is asked from now on, and has so long.
+    pub(super) fn delegate(&mut self) -> Duration {
         self.waits.delegated = true;
+        self.waits.deadline.since(self.service().now())
     }
 
     /// Whether the fallback is asked and its time is over.
@@ -283,7 +284,12 @@ fn collect<V: Clone>(
             }
             Output::FallbackService => refused = why(call).map(Decided::Delegate),
             // The facts never ask for these.
-            Output::AskKey | Output::Replay | Output::AskStale | Output::RespondStale(_) | Output::Abort => {}
+            Output::AskKey
+            | Output::Replay
+            | Output::AskStale
+            | Output::LookForStale { .. }
+            | Output::RespondStale(_)
+            | Output::Abort => {}
         }
     }
     steps.decided = steps.decided.or(refused);

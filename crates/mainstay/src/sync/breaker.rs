@@ -50,15 +50,15 @@ pub enum Rejected<E> {
 impl Breaker {
     /// A closed breaker that has counted nothing.
     #[must_use]
-    pub fn new(settings: BreakerSettings) -> Self {
+    pub fn new(settings: &BreakerSettings) -> Self {
         Self::with_time(settings, ThreadTime::new())
     }
 
     /// The same by another clock.
     #[must_use]
-    pub fn with_time(settings: BreakerSettings, time: impl Time + 'static) -> Self {
+    pub fn with_time(settings: &BreakerSettings, time: impl Time + 'static) -> Self {
         let is_timed = settings.slow_call.is_some();
-        let state = Mutex::new(Decisions::new(Some(&settings)));
+        let state = Mutex::new(Decisions::new(Some(settings)));
         Self { inner: Arc::new(Inner { time: Arc::new(time), is_timed, state }) }
     }
 
@@ -153,7 +153,7 @@ mod tests {
     fn it_opens_refuses_and_closes_again() {
         let time = VirtualTime::new();
         let settings = BreakerSettings { minimum_calls: 16, ..BreakerSettings::default() };
-        let breaker = Breaker::with_time(settings, time.clone());
+        let breaker = Breaker::with_time(&settings, time.clone());
         for _ in 0..16 {
             assert!(matches!(breaker.call(|| Err::<(), _>("lost")), Err(Rejected::Failed("lost"))));
         }
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn what_nothing_is_said_of_counts_neither_way() {
         let settings = BreakerSettings { minimum_calls: 1, ..BreakerSettings::default() };
-        let breaker = Breaker::new(settings);
+        let breaker = Breaker::new(&settings);
         for _ in 0..100 {
             drop(breaker.try_enter().unwrap());
         }

@@ -70,7 +70,7 @@ fn half_of_the_time_is_kept_for_a_fallback_that_has_to_be_asked() {
     let (time, search) = single(|builder| builder.retry(plain_retry()));
     let lite = Service::builder("lite").time(time.clone()).build().unwrap();
     let hangs = Script::new(&time, &[(60_000, Ok("late"))]);
-    let quick = Script::new(&time, &[(100, Ok("some hits"))]);
+    let quick = Script::new(&time, &[(50, Ok("some hits"))]);
     let call = search.call(read(), hangs.attempt()).fallback_call(|facts, error| {
         assert_eq!(error.attempts(), 3);
         let call = lite.call(*facts, quick.attempt());

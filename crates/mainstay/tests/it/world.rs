@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use mainstay::classify::Verdict;
@@ -41,6 +42,9 @@ pub(crate) fn plain_retry() -> RetrySettings {
     }
 }
 
+/// What comes of an attempt, in a while.
+type Answer = Pin<Box<dyn Future<Output = Result<&'static str, &'static str>>>>;
+
 /// What a dependency does, attempt by attempt: how long it takes and what it gives.
 pub(crate) struct Script {
     steps: Vec<(u64, Result<&'static str, &'static str>)>,
@@ -55,10 +59,7 @@ impl Script {
     }
 
     /// The function that a call makes its attempts by. The last step is done again and again.
-    pub(crate) fn attempt<V: std::fmt::Debug>(
-        &self,
-    ) -> impl FnMut(Attempt<V>) -> std::pin::Pin<Box<dyn Future<Output = Result<&'static str, &'static str>>>> + use<V>
-    {
+    pub(crate) fn attempt<V: std::fmt::Debug>(&self) -> impl FnMut(Attempt<V>) -> Answer + use<V> {
         let (steps, time, seen) = (self.steps.clone(), self.time.clone(), Rc::clone(&self.seen));
         move |attempt| {
             use mainstay::time::Time;
