@@ -61,6 +61,8 @@ pub struct Call {
     record: Record,
     stage: Stage,
     outputs: [Option<Output>; OUTPUTS_MAX],
+    /// How many of them there are.
+    outputs_waiting: u8,
     began: Instant,
     /// From the beginning to the deadline, or from the body's last move.
     allowed: Duration,
@@ -119,6 +121,7 @@ impl Call {
     /// A call that has not begun. `record` is emptied at [`Input::Begin`]; a driver hands in one that was used before
     /// to save its memory.
     #[must_use]
+    #[inline]
     pub fn new(id: CallId, facts: Facts, record: Record) -> Self {
         Self {
             id,
@@ -126,6 +129,7 @@ impl Call {
             record,
             stage: Stage::Arriving,
             outputs: [None; OUTPUTS_MAX],
+            outputs_waiting: 0,
             began: Instant::ORIGIN,
             allowed: Duration::ZERO,
             retry: None,
@@ -210,8 +214,20 @@ impl Call {
 
     /// The next thing to do, until there is none. Changes with every input and every time-out.
     #[must_use]
+    #[inline]
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.iter_mut().find(|output| output.is_some())?.take()
+        if self.has_output() { self.next_output() } else { None }
+    }
+
+    fn next_output(&mut self) -> Option<Output> {
+        self.outputs_waiting -= 1;
+        self.outputs.iter_mut().find_map(Option::take)
+    }
+
+    /// Whether there is something to do.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        self.outputs_waiting > 0
     }
 
     /// When to call [`Call::handle_timeout`] at the latest, and why. Changes with every input and every time-out.
@@ -225,8 +241,7 @@ impl Call {
             Stage::Queued { until } => Some(earlier(until, Timer::Queue)),
             Stage::Pausing { until, .. } => Some(earlier(until, Timer::Backoff)),
             Stage::Attempting => {
-                let attempt = self.running.first_due().map(|(due, _)| due);
-                let next = earliest(attempt, Some(Deadline::new(self.hedge_at, Timer::Hedge)))?;
+                let next = earliest(self.running.next_due(), Some(Deadline::new(self.hedge_at, Timer::Hedge)))?;
                 Some(earlier(next.at, next.why))
             }
             Stage::Streaming { .. } => self.facts.covers_body.then_some(call),
@@ -644,14 +659,15 @@ impl Call {
         debug_assert!(free.is_some(), "outputs are polled after each input: {output:?}");
         if let Some(slot) = free {
             *slot = Some(output);
+            self.outputs_waiting += 1;
         }
     }
 
     /// What the call would leave behind if it vanished now.
     fn held(&self) -> Option<Held> {
         let queued = matches!(self.stage, Stage::Queued { .. }).then_some(self.id);
-        let held = Held { breaker: self.breaker, attempts: self.running.choices(), queued };
-        (!held.is_empty()).then_some(held)
+        let is_anything = self.breaker.is_some() || !self.running.is_empty() || queued.is_some();
+        is_anything.then(|| Held { breaker: self.breaker, attempts: self.running.choices(), queued })
     }
 }
 

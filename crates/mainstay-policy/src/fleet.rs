@@ -210,6 +210,11 @@ impl Fleet {
         let Some(endpoint) = self.endpoints.get_mut(choice.endpoint) else { return };
         endpoint.learned.count(now, report, rule, &scale);
         let verdict = endpoint.learned.keep_pace(now, report, slow_from);
+        // Changes no state, and is what nearly always comes.
+        let is_routine = matches!(report, Report::Good { .. }) && !choice.probe;
+        if is_routine {
+            endpoint.learned.availability.good(now, false);
+        }
         match report {
             Report::Good { latency } => {
                 self.median.observe(latency);
@@ -221,6 +226,15 @@ impl Fleet {
             Report::Failed { .. } | Report::Silent { .. } | Report::Nothing => {}
         }
         self.follow(now, slot, verdict);
+        if !is_routine {
+            self.weigh(now, choice, report);
+        }
+        self.touch(slot);
+    }
+
+    /// What a report means for the state of its endpoint.
+    fn weigh(&mut self, now: Instant, choice: Choice, report: Report) {
+        let slot = choice.endpoint.slot;
         let suspicion = self.change(now, slot, Some(Recovery::Probe), |availability, settings| {
             if choice.probe {
                 availability.probe_reported();
@@ -242,7 +256,6 @@ impl Fleet {
         if choice.probe {
             self.queue_probe(slot);
         }
-        self.touch(slot);
     }
 
     /// Gives the place of an attempt back: once per choice. When the answer was reported good and then broke off after
@@ -252,6 +265,11 @@ impl Fleet {
         let Some(endpoint) = self.endpoints.get_mut(choice.endpoint) else { return };
         endpoint.learned.finish(now, clean);
         self.in_flight = self.in_flight.saturating_sub(1);
+        if clean && !choice.probe {
+            // Changes no state, as above.
+            let _ = endpoint.learned.availability.finished(now, true, self.settings.outlier.as_ref());
+            return self.touch(slot);
+        }
         let suspicion = self.change(now, slot, None, |availability, settings| {
             if choice.probe {
                 availability.probe_finished();

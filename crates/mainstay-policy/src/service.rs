@@ -252,12 +252,6 @@ pub(crate) struct Held {
     pub(crate) queued: Option<CallId>,
 }
 
-impl Held {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.breaker.is_none() && self.attempts.iter().all(Option::is_none) && self.queued.is_none()
-    }
-}
-
 /// Where dropped calls leave what they held, for the service to take back at its next input.
 ///
 /// The lock is touched only by a call that is dropped before its end, and by the service when that has happened; every

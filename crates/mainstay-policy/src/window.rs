@@ -17,6 +17,8 @@ pub struct Window {
     width: u64,
     /// The number of the newest bucket, counted from the origin of time.
     newest: u64,
+    /// When it ends, in nanoseconds.
+    ends: u64,
     buckets: [Counts; BUCKETS as usize],
     total: Counts,
 }
@@ -43,7 +45,8 @@ impl Window {
     /// An empty window over `length`.
     #[must_use]
     pub fn new(length: Duration) -> Self {
-        Self { width: width(length), newest: 0, buckets: Default::default(), total: Counts::default() }
+        let width = width(length);
+        Self { width, newest: 0, ends: width, buckets: Default::default(), total: Counts::default() }
     }
 
     /// Counts `good` and `bad` outcomes at `now`.
@@ -58,8 +61,8 @@ impl Window {
     #[must_use]
     pub fn totals(&self, now: Instant) -> (u64, u64) {
         let mut total = self.total;
-        for bucket in self.expired(now) {
-            total.take_away(self.buckets[bucket]);
+        if now.as_nanos() >= self.ends {
+            self.expired(now).for_each(|bucket| total.take_away(self.buckets[bucket]));
         }
         (total.good, total.bad)
     }
@@ -81,10 +84,14 @@ impl Window {
     }
 
     fn slide(&mut self, now: Instant) {
+        if now.as_nanos() < self.ends {
+            return;
+        }
         for bucket in self.expired(now) {
             self.total.take_away(std::mem::take(&mut self.buckets[bucket]));
         }
-        self.newest = self.newest.max(self.number(now));
+        self.newest = self.number(now);
+        self.ends = self.newest.saturating_add(1).saturating_mul(self.width);
     }
 
     /// The buckets that `now` has pushed out of the window, by index.

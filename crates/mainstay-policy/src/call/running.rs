@@ -83,7 +83,7 @@ impl RunningSet {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.any().is_none()
+        self.0.iter().all(Option::is_none)
     }
 
     /// Whether more than one runs.
@@ -108,6 +108,11 @@ impl RunningSet {
         for slot in &mut self.0 {
             slot.take_if(|running| running.attempt == attempt);
         }
+    }
+
+    /// When the time of one of them is over first.
+    pub(super) fn next_due(&self) -> Option<Deadline<Timer>> {
+        self.iter().map(Running::due).min_by_key(|due| due.at)
     }
 
     /// The one whose time is over first.

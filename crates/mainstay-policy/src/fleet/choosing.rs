@@ -25,11 +25,20 @@ const STEP_ADAPTIVE: f64 = 4.0;
 struct Group {
     all: u32,
     usable: u32,
+    /// Those of the usable that do not keep pace.
+    limping: u32,
 }
 
 impl Group {
     fn share(self) -> f64 {
         if self.all == 0 { 0.0 } else { f64::from(self.usable) / f64::from(self.all) }
+    }
+
+    fn count(&mut self, learned: &Learned) {
+        let is_usable = learned.availability.state() == EndpointState::Ready;
+        self.all += 1;
+        self.usable += u32::from(is_usable);
+        self.limping += u32::from(is_usable && learned.pace.limp().is_some());
     }
 }
 
@@ -87,9 +96,11 @@ impl Fleet {
             self.is_stale |= !self.warming.is_empty();
             self.next_transition = Instant::FAR_FUTURE;
             for slot in 0..self.endpoints.slots() as u32 {
-                self.change(now, slot, None, |availability, _| availability.handle_time(now));
-                let due = self.endpoints.at(slot).map(|endpoint| endpoint.learned.availability.due());
-                self.next_transition = self.next_transition.min(due.unwrap_or(Instant::FAR_FUTURE));
+                let due = self.due_at(slot);
+                if due <= now {
+                    self.change(now, slot, None, |availability, _| availability.handle_time(now));
+                }
+                self.next_transition = self.next_transition.min(if due <= now { self.due_at(slot) } else { due });
             }
         }
         if self.is_stale {
@@ -97,6 +108,11 @@ impl Fleet {
             self.gather();
             self.gather_warming(now);
         }
+    }
+
+    /// When time next changes the state of an endpoint.
+    fn due_at(&self, slot: u32) -> Instant {
+        self.endpoints.at(slot).map_or(Instant::FAR_FUTURE, |endpoint| endpoint.learned.availability.due())
     }
 
     /// The next look at all endpoints is not put off.
@@ -109,8 +125,7 @@ impl Fleet {
         let (mut primaries, mut backups) = (Group::default(), Group::default());
         for endpoint in self.endpoints.iter().filter(|endpoint| !endpoint.learned.availability.is_ordered_out()) {
             let group = if endpoint.spec.backup { &mut backups } else { &mut primaries };
-            group.all += 1;
-            group.usable += u32::from(endpoint.learned.availability.state() == EndpointState::Ready);
+            group.count(&endpoint.learned);
         }
         let enough = self.settings.panic.get();
         let are_primaries_enough = primaries.usable > 0 && primaries.share() >= enough;
@@ -121,8 +136,9 @@ impl Fleet {
         };
         let limps = |endpoint: &&Endpoint<Learned>| endpoint.learned.pace.limp().is_some();
         let candidates = || self.endpoints.iter().filter(is_candidate);
-        let (all, limping) = (candidates().count(), candidates().filter(limps).count());
-        let are_left_alone = limping > 0 && !panic && 2 * limping <= all;
+        let others = if are_primaries_enough { Group::default() } else { backups };
+        let (usable, limping) = (primaries.usable + others.usable, primaries.limping + others.limping);
+        let are_left_alone = limping > 0 && !panic && 2 * limping <= usable;
         self.limping.clear();
         if are_left_alone {
             self.limping.extend(candidates().filter(limps).map(|endpoint| endpoint.id.slot));
