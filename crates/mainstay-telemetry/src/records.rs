@@ -177,11 +177,12 @@ impl RecordRing {
     }
 
     fn push_entries(&mut self, entries: &[Entry]) {
+        let mut slot = (self.next_entry % self.entries_max as u64) as usize;
         for entry in entries {
-            let slot = (self.next_entry % self.entries_max as u64) as usize;
             put(&mut self.entries, slot, *entry);
-            self.next_entry += 1;
+            slot = if slot + 1 == self.entries_max { 0 } else { slot + 1 };
         }
+        self.next_entry += entries.len() as u64;
     }
 
     /// Moves the beginning past the heads that are gone or have lost an entry.
