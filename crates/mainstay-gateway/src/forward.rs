@@ -28,7 +28,7 @@ pub(crate) use credentials::credentials;
 pub(crate) use date::{HttpDate, parse_date};
 pub(crate) use fields::FieldRules;
 pub(crate) use rate_limit::{RateLimitTold, retry_after};
-pub(crate) use request::{RequestContext, host_value, named_host, named_scheme, write_request_fields};
+pub(crate) use request::{ForwardingLines, RequestContext, host_value, named_host, named_scheme, write_request_fields};
 pub(crate) use response::{Again, ResponseContext, write_interim_fields, write_response_fields};
 #[cfg(test)]
 pub(crate) use target::NoHost;

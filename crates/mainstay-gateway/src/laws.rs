@@ -11,8 +11,8 @@ use mainstay_http1::{
 };
 
 use crate::forward::{
-    FieldRules, Peer, RequestContext, ResponseContext, Trace, caller_timeout, make_request_id, parse_date, request_id,
-    write_request_fields, write_response_fields,
+    FieldRules, ForwardingLines, Peer, RequestContext, ResponseContext, Trace, caller_timeout, make_request_id,
+    parse_date, request_id, write_request_fields, write_response_fields,
 };
 use crate::route::normalise;
 
@@ -99,7 +99,7 @@ fn upstream(bytes: &[u8], trusted: bool, chunked: bool) {
         chunked,
     };
     let mut out = b"GET /a HTTP/1.1\r\nHost: a.example\r\n".to_vec();
-    write_request_fields(request, &context, &mut out);
+    write_request_fields(request, &context, &mut ForwardingLines::default(), &mut out);
     out.extend_from_slice(b"\r\n");
     let (head, length) = parsed(&out).unwrap_or_else(|| panic!("{} is no head", out.escape_ascii()));
     assert_eq!(length, out.len(), "one head and nothing after it");

@@ -12,7 +12,9 @@ use mainstay_policy::Facts;
 use mainstay_telemetry::Method;
 
 use crate::answer::Problem;
-use crate::forward::{Asked, Peer, Trace, caller_priority, caller_timeout, make_request_id, request_id};
+use crate::forward::{
+    Asked, ForwardingLines, Peer, Trace, caller_priority, caller_timeout, make_request_id, request_id,
+};
 use crate::route::{CompiledRoute, RouteTarget, balance_hash, normalise};
 use crate::worker::{Local, Worker};
 
@@ -31,6 +33,8 @@ pub(crate) struct Scratch {
     pub(crate) host: Vec<u8>,
     /// The body of an answer of our own.
     pub(crate) answer: Vec<u8>,
+    /// What instances are told of the caller.
+    pub(crate) forwarding: ForwardingLines,
 }
 
 /// What each text of an idle connection may keep: more than ordinary requests need, and ten thousand connections that
@@ -40,11 +44,14 @@ const KEPT: usize = 1024;
 impl Scratch {
     /// Gives back what a request needed that was longer than most.
     pub(crate) fn trim(&mut self) {
-        let Self { id, path, canonical, target, host, answer } = self;
+        let Self { id, path, canonical, target, host, answer, forwarding } = self;
         for text in [id, path, canonical, target, host, answer] {
             if text.capacity() > KEPT {
                 *text = Vec::new();
             }
+        }
+        if forwarding.kept() > KEPT {
+            *forwarding = ForwardingLines::default();
         }
     }
 }

@@ -4,7 +4,7 @@
 //! message: `clear` keeps the memory. What concerns the connection and not the message (framing, keep-alive) stands in
 //! [`crate::RequestFacts`] and [`crate::ResponseFacts`], so that HTTP/2 can fill the same heads.
 
-use crate::fields::{Field, FieldsView, Span};
+use crate::fields::{Fields, FieldsView, Span};
 use crate::known::Known;
 
 /// The protocol version of a message.
@@ -53,7 +53,7 @@ pub struct RequestHead {
     /// The version that the caller speaks.
     pub version: Version,
     /// The field lines in the order of arrival.
-    pub fields: Vec<Field>,
+    pub fields: Fields,
 }
 
 impl RequestHead {
@@ -142,7 +142,7 @@ impl<'a> RequestView<'a> {
     /// The field lines.
     #[must_use]
     pub fn fields(self) -> FieldsView<'a> {
-        FieldsView::new(self.bytes, &self.head.fields)
+        self.head.fields.view(self.bytes)
     }
 
     /// The value of the first field line of `known`.
@@ -168,7 +168,7 @@ pub struct ResponseHead {
     /// The reason phrase; may be empty.
     pub reason: Span,
     /// The field lines in the order of arrival.
-    pub fields: Vec<Field>,
+    pub fields: Fields,
 }
 
 impl ResponseHead {
@@ -215,7 +215,7 @@ impl<'a> ResponseView<'a> {
     /// The field lines.
     #[must_use]
     pub fn fields(self) -> FieldsView<'a> {
-        FieldsView::new(self.bytes, &self.head.fields)
+        self.head.fields.view(self.bytes)
     }
 
     /// The value of the first field line of `known`.

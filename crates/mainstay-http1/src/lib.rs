@@ -58,10 +58,10 @@ pub use encode::{
     InvalidField, chunk_header, decimal, end_of_head, field, field_u64, last_chunk, reason, request_line, status_line,
     validate_name, validate_target, validate_value,
 };
-pub use fields::{Field, FieldRef, FieldsView, Span};
+pub use fields::{Field, FieldRef, Fields, FieldsView, Span};
 pub use framing::{RequestFacts, ResponseFacts};
 pub use head::{RequestHead, RequestView, ResponseHead, ResponseView, TargetForm, Version};
-pub use known::Known;
+pub use known::{Known, KnownSet};
 pub use parse::{RequestParser, ResponseParser};
 pub use reject::{Limits, Reject};
 pub use server::{CallerEof, RequestEvent, ServerConnection};

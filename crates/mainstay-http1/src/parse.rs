@@ -17,7 +17,7 @@ use crate::framing::{Notes, RequestFacts, ResponseFacts, Side};
 use crate::head::{RequestHead, ResponseHead, Version};
 use crate::known::Known;
 use crate::reject::{Limits, Reject};
-use crate::syntax::{PATH, QUERY, TOKEN, control, is_blank, run};
+use crate::syntax::{PATH, QUERY, TOKEN, control, is_blank, near_colon, run};
 use crate::target;
 
 /// Empty lines that may precede a request line.
@@ -239,13 +239,19 @@ impl Lines {
 /// Reads the line that begins at `at`. Inlined with what it calls, so that no line is put together only to be taken apart.
 #[inline(always)]
 fn field_line(input: &[u8], at: usize) -> Result<Line, Reject> {
-    let name_end = at + run(&input[at..], TOKEN);
-    if name_end > at && input.get(name_end) == Some(&b':') {
-        return field_value(input, at, name_end);
+    let line = &input[at..];
+    if line.starts_with(b"\r\n") {
+        return Ok(Line::Empty { next: at + 2 });
     }
-    match &input[at..] {
+    // Most names are known, and those need not be looked at byte by byte.
+    let near = near_colon(line).map(|length| (length, Known::of(&line[..length])));
+    let (length, known) = near.filter(|(_, known)| *known != Known::Other).unwrap_or_else(|| any_name(line));
+    let name_end = at + length;
+    if length > 0 && input.get(name_end) == Some(&b':') {
+        return field_value(input, at, name_end, known);
+    }
+    match line {
         [] | [b'\r'] => Ok(Line::Partial),
-        [b'\r', b'\n', ..] => Ok(Line::Empty { next: at + 2 }),
         [b'\r', ..] => Err(Reject::BareCr),
         [b'\n', ..] => Err(Reject::BareLf),
         [b' ' | b'\t', ..] => Err(Reject::Folding),
@@ -254,8 +260,15 @@ fn field_line(input: &[u8], at: usize) -> Result<Line, Reject> {
     }
 }
 
+/// The length of the token at the front, and which header that is.
+#[inline(never)]
+fn any_name(line: &[u8]) -> (usize, Known) {
+    let length = run(line, TOKEN);
+    (length, Known::of(&line[..length]))
+}
+
 #[inline(always)]
-fn field_value(input: &[u8], name_start: usize, name_end: usize) -> Result<Line, Reject> {
+fn field_value(input: &[u8], name_start: usize, name_end: usize, known: Known) -> Result<Line, Reject> {
     let mut start = name_end + 1;
     while input.get(start).copied().is_some_and(is_blank) {
         start += 1;
@@ -265,11 +278,7 @@ fn field_value(input: &[u8], name_start: usize, name_end: usize) -> Result<Line,
     while end > start && is_blank(input[end - 1]) {
         end -= 1;
     }
-    let field = Field {
-        name: Span::new(name_start..name_end),
-        value: Span::new(start..end),
-        known: Known::of(&input[name_start..name_end]),
-    };
+    let field = Field { name: Span::new(name_start..name_end), value: Span::new(start..end), known };
     Ok(Line::Field { field, next: line_end + 2 })
 }
 

@@ -109,6 +109,21 @@ fn first_below(bytes: &[u8], bound: u8) -> Option<usize> {
     }
 }
 
+/// The place of the first colon, if it is among the first bytes: so few that no known name is longer.
+#[inline(always)]
+pub(crate) fn near_colon(bytes: &[u8]) -> Option<usize> {
+    let (words, _) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().take(3).enumerate() {
+        let colons = u64::from_le_bytes(*word) ^ (LOW * b':' as u64);
+        // Exact up to the first, as in `marks`.
+        let marks = colons.wrapping_sub(LOW) & !colons & HIGH;
+        if marks != 0 {
+            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    None
+}
+
 /// The place of the first control character.
 #[inline(always)]
 pub(crate) fn control(bytes: &[u8]) -> Option<usize> {
@@ -179,6 +194,13 @@ mod tests {
         #[test]
         fn eight_bytes_at_a_time_find_what_one_at_a_time_finds(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             prop_assert_eq!(control(&bytes), bytes.iter().position(u8::is_ascii_control));
+        }
+
+        #[test]
+        fn a_near_colon_is_the_first_of_all(bytes in proptest::collection::vec(b'0'..b'@', 0..40)) {
+            let first = bytes.iter().position(|&byte| byte == b':');
+            let near = bytes.len().min(24) / 8 * 8;
+            prop_assert_eq!(near_colon(&bytes), first.filter(|at| *at < near));
         }
 
         #[test]

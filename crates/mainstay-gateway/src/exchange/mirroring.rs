@@ -9,7 +9,7 @@ use mainstay_policy::{Facts, Priority};
 use mainstay_telemetry::MirrorResult;
 
 use super::Exchange;
-use crate::forward::{RequestContext, write_request_fields};
+use crate::forward::{ForwardingLines, RequestContext, write_request_fields};
 use crate::mirror::{self, Copied};
 use crate::plan::hash_for;
 
@@ -55,7 +55,7 @@ impl Exchange<'_> {
             chunked: self.plan.body == BodyLength::Unknown,
         };
         let mut fields = Vec::with_capacity(1024);
-        write_request_fields(request, &context, &mut fields);
+        write_request_fields(request, &context, &mut ForwardingLines::default(), &mut fields);
         field(&mut fields, mirror::MARK, b"1");
         Copied {
             method: request.method().to_vec(),

@@ -41,7 +41,7 @@ impl Exchange<'_> {
                 chunked: self.plan.body == BodyLength::Unknown,
             };
             let written = machine.start_request(head, out).and_then(|()| {
-                write_request_fields(request, &context, out);
+                write_request_fields(request, &context, &mut self.parts.scratch.forwarding, out);
                 machine.end_head(out)
             });
             if written.is_err() {

@@ -7,15 +7,15 @@
 //! anew.
 
 use mainstay_config::HeaderOps;
-use mainstay_http1::{FieldRef, FieldsView, Known, field};
+use mainstay_http1::{FieldRef, FieldsView, Known, KnownSet, field};
 
 use crate::mirror::MARK;
 
 /// Changes to the fields of a message, compiled from a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct FieldRules {
-    /// Headers of [`Known`] that were set or removed, one bit each.
-    known: u64,
+    /// Headers of [`Known`] that were set or removed.
+    known: KnownSet,
     /// Others that were set or removed, in lower case.
     others: Vec<Box<[u8]>>,
     /// The lines of what was set and added.
@@ -50,7 +50,7 @@ impl FieldRules {
         match Known::of(name.as_bytes()) {
             framing if is_framing(framing) => return false,
             Known::Other => self.others.push(name.to_ascii_lowercase().into_bytes().into()),
-            known => self.known |= bit(known),
+            known => self.known.insert(known),
         }
         true
     }
@@ -73,7 +73,13 @@ impl FieldRules {
     /// As [`Self::replaces`], by the header.
     #[must_use]
     pub(crate) const fn replaces_known(&self, known: Known) -> bool {
-        self.known & bit(known) != 0
+        self.known.has(known)
+    }
+
+    /// Which of `headers` give way to the configuration.
+    #[must_use]
+    pub(super) const fn replaced_of(&self, headers: KnownSet) -> KnownSet {
+        self.known.and(headers)
     }
 
     /// Whether a trailer of this name may go on: not where the configuration decides about the field of that name, for a
@@ -94,33 +100,8 @@ impl FieldRules {
     }
 }
 
-const fn bit(known: Known) -> u64 {
-    1 << known as u64
-}
-
-const _: () = assert!(Known::ALL.len() < 64, "each header has a bit of its own");
-
-/// A set of headers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct KnownSet(u64);
-
-impl KnownSet {
-    pub(super) const fn of(members: &[Known]) -> Self {
-        let (mut bits, mut at) = (0, 0);
-        while at < members.len() {
-            bits |= bit(members[at]);
-            at += 1;
-        }
-        Self(bits)
-    }
-
-    pub(super) const fn has(self, known: Known) -> bool {
-        self.0 & bit(known) != 0
-    }
-}
-
 /// Meant for one connection (RFC 9110, section 7.6.1; RFC 9113, section 8.2.2), or written anew by its machine.
-const ONE_CONNECTION: KnownSet = KnownSet::of(&[
+pub(super) const ONE_CONNECTION: KnownSet = KnownSet::of(&[
     Known::Connection,
     Known::ContentLength,
     Known::Http2Settings,
@@ -133,11 +114,6 @@ const ONE_CONNECTION: KnownSet = KnownSet::of(&[
     Known::TransferEncoding,
     Known::Upgrade,
 ]);
-
-impl KnownSet {
-    /// What belongs to one connection.
-    pub(super) const ONE_CONNECTION: Self = ONE_CONNECTION;
-}
 
 /// Longest name whose other spelling is looked at: as long as any that servers give a meaning to.
 pub(super) const ALIAS_MAX: usize = 128;
@@ -180,16 +156,31 @@ fn is_framing(known: Known) -> bool {
 /// protected then counts as named, and the work stays bounded.
 const NOMINATIONS_MAX: usize = 64;
 
-/// The fields that may go on to the other side; `Trailer` is one of them where the body is chunked.
-pub(super) fn end_to_end(fields: FieldsView<'_>, chunked: bool) -> impl Iterator<Item = FieldRef<'_>> {
-    let nominations = fields.nominations();
-    let count = nominations.clone().take(NOMINATIONS_MAX + 1).count();
-    fields.iter().filter(move |field| {
-        let passes = !ONE_CONNECTION.has(field.known) || (chunked && field.known == Known::Trailer);
-        let nominated =
-            || count > NOMINATIONS_MAX || nominations.clone().any(|option| option.eq_ignore_ascii_case(field.name));
-        passes && (count == 0 || PROTECTED.has(field.known) || !nominated())
-    })
+/// Which fields may go on to the other side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndToEnd<'a> {
+    fields: FieldsView<'a>,
+    stay: KnownSet,
+    /// What `Connection` names, counted up to one more than is looked up.
+    nominations: usize,
+}
+
+impl<'a> EndToEnd<'a> {
+    /// Those of `fields`; `Trailer` is one of them where the body is chunked.
+    pub(super) fn of(fields: FieldsView<'a>, chunked: bool) -> Self {
+        let stay = if chunked { ONE_CONNECTION.without(Known::Trailer) } else { ONE_CONNECTION };
+        Self { fields, stay, nominations: fields.nominations().take(NOMINATIONS_MAX + 1).count() }
+    }
+
+    #[inline]
+    pub(super) fn has(&self, field: &FieldRef<'_>) -> bool {
+        let is_named = || !PROTECTED.has(field.known) && self.is_nominated(field.name);
+        !self.stay.has(field.known) && (self.nominations == 0 || !is_named())
+    }
+
+    fn is_nominated(&self, name: &[u8]) -> bool {
+        self.nominations > NOMINATIONS_MAX || self.fields.nominations().any(|option| option.eq_ignore_ascii_case(name))
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +190,8 @@ mod tests {
 
     fn check(lines: &[(&str, &str)], chunked: bool, want: &[&str]) {
         let got = fields(lines, |view| {
-            let names = end_to_end(view, chunked).filter(|field| field.known != Known::Host);
+            let end_to_end = EndToEnd::of(view, chunked);
+            let names = view.iter().filter(|field| end_to_end.has(field) && field.known != Known::Host);
             names.map(|field| String::from_utf8_lossy(field.name).into_owned()).collect::<Vec<_>>()
         });
         assert_eq!(got, want, "{lines:?}");

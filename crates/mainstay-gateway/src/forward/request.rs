@@ -14,10 +14,10 @@ use std::net::SocketAddr;
 
 use mainstay_config::HostHeader;
 use mainstay_core::Duration;
-use mainstay_http1::{FieldRef, FieldsView, Known, RequestView, Version, field, field_u64};
+use mainstay_http1::{FieldRef, FieldsView, Known, KnownSet, RequestView, Version, field, field_u64};
 
 use super::caller::{Peer, is_grpc};
-use super::fields::{ALIAS_MAX, FieldRules, KnownSet, end_to_end, hyphenated};
+use super::fields::{ALIAS_MAX, EndToEnd, FieldRules, ONE_CONNECTION, hyphenated};
 use super::trace::Trace;
 use crate::mirror::MARK;
 
@@ -58,6 +58,43 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) chunked: bool,
 }
 
+/// Say who calls, and by which way.
+const FORWARDING: KnownSet =
+    KnownSet::of(&[Known::Forwarded, Known::Via, Known::XForwardedFor, Known::XForwardedHost, Known::XForwardedProto]);
+
+/// The lines of [`FORWARDING`] as they were last written for a connection. While nobody in front is believed they are
+/// the same for every request that names the same host.
+#[derive(Debug, Default)]
+pub(crate) struct ForwardingLines {
+    /// The version that they tell, and which of them the route replaces; `None` before the first request.
+    of: Option<(Version, KnownSet)>,
+    host: Vec<u8>,
+    lines: Vec<u8>,
+}
+
+impl ForwardingLines {
+    /// The bytes that they keep.
+    pub(crate) fn kept(&self) -> usize {
+        self.host.capacity() + self.lines.capacity()
+    }
+
+    fn write(&mut self, request: RequestView<'_>, context: &RequestContext<'_>, out: &mut Vec<u8>) {
+        if context.peer.trusted {
+            return forwarded(request, context, out);
+        }
+        let host = request.authority().unwrap_or_default();
+        let of = (request.version(), context.rules.replaced_of(FORWARDING));
+        if self.of != Some(of) || self.host != host {
+            self.lines.clear();
+            forwarded(request, context, &mut self.lines);
+            self.host.clear();
+            self.host.extend_from_slice(host);
+            self.of = Some(of);
+        }
+        out.extend_from_slice(&self.lines);
+    }
+}
+
 /// Replaced by ours, or answered by us. `Traceparent` and `Tracestate` go by the trace's validity.
 const OURS: KnownSet = KnownSet::of(&[
     Known::Expect,
@@ -71,24 +108,25 @@ const OURS: KnownSet = KnownSet::of(&[
     Known::XRequestId,
 ]);
 
-/// Appends the request's fields to `out`.
-pub(crate) fn write_request_fields(request: RequestView<'_>, context: &RequestContext<'_>, out: &mut Vec<u8>) {
+/// Appends the request's fields to `out`. `forwarding` is what was written for the same connection before.
+pub(crate) fn write_request_fields(
+    request: RequestView<'_>,
+    context: &RequestContext<'_>,
+    forwarding: &mut ForwardingLines,
+    out: &mut Vec<u8>,
+) {
     let fields = request.fields();
     let grpc = is_grpc(fields);
-    for line in end_to_end(fields, context.chunked) {
-        if !gives_way(&line, context, grpc) && !speaks_for_another(&line, context, grpc) {
-            field(out, line.name, line.value);
-        }
-    }
+    let end_to_end = EndToEnd::of(fields, context.chunked);
+    fields.write_those(out, |line| {
+        end_to_end.has(line) && !gives_way(line, context, grpc) && !speaks_for_another(line, context, grpc)
+    });
     if accepts_trailers(fields) {
         // TE is itself of this connection only, and says so (RFC 9110, section 10.1.4).
         out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n");
     }
-    forwarded(request, context, out);
+    forwarding.write(request, context, out);
     let rules = context.rules;
-    if !rules.replaces_known(Known::Via) {
-        out.extend_from_slice(via(request.version()));
-    }
     if !rules.replaces_known(Known::XRequestId) {
         field(out, b"x-request-id", context.request_id);
     }
@@ -116,7 +154,7 @@ fn gives_way(line: &FieldRef<'_>, context: &RequestContext<'_>, grpc: bool) -> b
 fn speaks_for_another(line: &FieldRef<'_>, context: &RequestContext<'_>, grpc: bool) -> bool {
     line.name.contains(&b'_')
         && hyphenated(line, &mut [0; ALIAS_MAX])
-            .is_some_and(|alias| KnownSet::ONE_CONNECTION.has(alias.known) || gives_way(&alias, context, grpc))
+            .is_some_and(|alias| ONE_CONNECTION.has(alias.known) || gives_way(&alias, context, grpc))
 }
 
 /// Our own mark on a message, by the version in which it came (RFC 9110, section 7.6.3).
@@ -164,6 +202,9 @@ fn forwarded(request: RequestView<'_>, context: &RequestContext<'_>, out: &mut V
     }
     if !rules.replaces_known(Known::Forwarded) {
         rfc7239(request, peer, out);
+    }
+    if !rules.replaces_known(Known::Via) {
+        out.extend_from_slice(via(request.version()));
     }
 }
 

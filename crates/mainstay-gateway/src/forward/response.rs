@@ -8,7 +8,7 @@ use mainstay_core::{Duration, Failure};
 use mainstay_http1::{Known, ResponseView, field, field_u64};
 use mainstay_policy::{Refusal, StaleOrder, Usable};
 
-use super::fields::{FieldRules, end_to_end};
+use super::fields::{EndToEnd, FieldRules};
 use super::rate_limit::RateLimitTold;
 use super::request::{push_display, via};
 
@@ -46,14 +46,14 @@ pub(crate) enum Again {
 /// Appends the answer's fields to `out`.
 pub(crate) fn write_response_fields(answer: ResponseView<'_>, context: &ResponseContext<'_>, out: &mut Vec<u8>) {
     let rules = context.rules;
+    let end_to_end = EndToEnd::of(answer.fields(), context.chunked);
     let mut dated = rules.replaces_known(Known::Date);
-    for line in end_to_end(answer.fields(), context.chunked) {
-        dated |= line.known == Known::Date;
+    answer.fields().write_those(out, |line| {
+        let goes_on = end_to_end.has(line);
+        dated |= goes_on && line.known == Known::Date;
         let ours = line.known == Known::XRequestId || (line.known == Known::Age && context.again.is_some());
-        if !ours && !rules.replaces(&line) {
-            field(out, line.name, line.value);
-        }
-    }
+        goes_on && !ours && !rules.replaces(line)
+    });
     if !dated {
         field(out, b"date", context.date);
     }
@@ -77,9 +77,8 @@ pub(crate) fn write_response_fields(answer: ResponseView<'_>, context: &Response
 
 /// The fields of an interim answer (1xx) go on as they are, but for those of the connection.
 pub(crate) fn write_interim_fields(answer: ResponseView<'_>, out: &mut Vec<u8>) {
-    for line in end_to_end(answer.fields(), false) {
-        field(out, line.name, line.value);
-    }
+    let end_to_end = EndToEnd::of(answer.fields(), false);
+    answer.fields().write_those(out, |line| end_to_end.has(line));
 }
 
 /// Tells a Mainstay in front of this one not to multiply our attempts by its own, and everybody why.

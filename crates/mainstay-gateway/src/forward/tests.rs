@@ -42,6 +42,11 @@ fn ops(set: &[(&str, &str)], add: &[(&str, &str)], remove: &[&str]) -> FieldRule
 
 /// What goes upstream for `text` from `peer`, where 10.0.0.0/8 is trusted.
 fn up(peer: &str, text: &str, rules: &FieldRules, want: &Expect) {
+    want.assert_eq(&upstream(peer, text, rules, &mut ForwardingLines::default()));
+}
+
+/// As [`up`], on a connection for which `forwarding` was written before.
+fn upstream(peer: &str, text: &str, rules: &FieldRules, forwarding: &mut ForwardingLines) -> String {
     let proxies: [Cidr; 1] = ["10.0.0.0/8".parse().unwrap()];
     let peer = Peer::new(SocketAddr::new(peer.parse().unwrap(), 4000), false, &proxies);
     let out = request(text, |request| {
@@ -56,10 +61,31 @@ fn up(peer: &str, text: &str, rules: &FieldRules, want: &Expect) {
             chunked: false,
         };
         let mut out = Vec::new();
-        write_request_fields(request, &context, &mut out);
+        write_request_fields(request, &context, forwarding, &mut out);
         out
     });
-    want.assert_eq(&String::from_utf8(out).unwrap().replace('\r', ""));
+    String::from_utf8(out).unwrap().replace('\r', "")
+}
+
+#[test]
+fn what_was_written_for_a_connection_before_says_nothing_false_of_the_next_request() {
+    let (plain, without) = (FieldRules::default(), ops(&[("via", "1.1 edge")], &[], &["forwarded"]));
+    for peer in ["203.0.113.7", "10.1.2.3", "2001:db8::7"] {
+        let mut kept = ForwardingLines::default();
+        for (request, rules) in [
+            ("GET /a HTTP/1.1\nHost: shop.example", &plain),
+            ("GET /b HTTP/1.1\nHost: shop.example", &plain),
+            ("GET /b HTTP/1.1\nHost: shop.example", &without),
+            ("GET /a HTTP/1.1\nHost: shop.example.", &plain),
+            ("GET /a HTTP/1.0\nHost: shop.example.", &plain),
+            ("GET /a HTTP/1.0", &plain),
+            ("GET /a HTTP/1.1\nHost: shop.example\nX-Forwarded-For: 192.0.2.1\nForwarded: for=192.0.2.1", &plain),
+            ("GET /a HTTP/1.1\nHost: shop.example", &plain),
+        ] {
+            let anew = upstream(peer, request, rules, &mut ForwardingLines::default());
+            assert_eq!(upstream(peer, request, rules, &mut kept), anew, "{peer} {request}");
+        }
+    }
 }
 
 #[test]
