@@ -8,8 +8,14 @@
 //!   touched once in many bodies and never by a request without one.
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
 
 /// Bytes of an ordinary buffer: one read takes a whole head, or a good piece of a body.
 pub(crate) const BUFFER: usize = 16 * 1024;
@@ -162,6 +168,22 @@ impl Output {
             self.buffer.clear();
             self.written = 0;
         }
+    }
+
+    /// Writes as much as `stream` takes, or waits until it takes something. Tells how many bytes it took: none, when it
+    /// will never take any.
+    ///
+    /// Nearly always it takes all at once, and then the runtime is not asked to watch it.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut TcpStream) -> Poll<usize> {
+        let written = match stream.try_write(self.pending()) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                ready!(Pin::new(stream).poll_write(cx, self.pending()))
+            }
+            written => written,
+        };
+        let count = written.unwrap_or(0);
+        self.advance(count);
+        Poll::Ready(count)
     }
 
     /// Gives the buffer back; what was not written is forgotten.

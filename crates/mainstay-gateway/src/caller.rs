@@ -225,10 +225,7 @@ impl CallerSide {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.leave_out_ahead();
         while !self.output.is_empty() && !self.broken {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, self.output.pending())) {
-                Ok(0) | Err(_) => self.broken = true,
-                Ok(count) => self.output.advance(count),
-            }
+            self.broken = ready!(self.output.poll_write(cx, &mut self.stream)) == 0;
         }
         if self.broken {
             self.output.advance(self.output.pending().len());

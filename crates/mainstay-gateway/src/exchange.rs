@@ -143,11 +143,10 @@ pub(crate) struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     /// A call that has not begun.
     pub(crate) fn new(parts: Parts<'a>, plan: Plan<'a>, now: Instant) -> Self {
-        let leg = Leg::new(&parts, plan.service, plan.asker.call, plan.facts, now);
-        let mut exchange = Self {
+        Self {
+            leg: Leg::new(&parts, plan.service, plan.asker.call, plan.facts, now),
             parts,
             plan,
-            leg,
             outer: Vec::new(),
             attempts: Attempts::default(),
             relayed: None,
@@ -170,11 +169,18 @@ impl<'a> Exchange<'a> {
             giving: None,
             applied: false,
             alone: None,
-        };
-        exchange.set_retry();
-        let keep = exchange.kept_for_retries();
-        exchange.parts.body.begin(if exchange.plan.facts.keyed { kept_for_key(keep) } else { keep });
-        exchange
+        }
+    }
+
+    /// Says what applies to the call and its body before either begins. Not a part of [`Exchange::new`], whose result
+    /// would be moved once more for it.
+    fn prepare(&mut self) {
+        self.set_retry();
+        let keep = self.kept_for_retries();
+        self.parts.body.begin(if self.plan.facts.keyed { kept_for_key(keep) } else { keep });
+        if self.parts.caller.machine.request_complete() {
+            self.parts.body.finish(&[], &[]);
+        }
     }
 
     /// How much of the request's body is kept for another attempt.
@@ -195,6 +201,7 @@ impl<'a> Exchange<'a> {
     ///
     /// By reference, for it is far too large to be moved for each request.
     pub(crate) async fn run(&mut self) -> bool {
+        self.prepare();
         let (mut awaits, mut begun) = (false, false);
         poll_fn(|cx| {
             if std::mem::replace(&mut awaits, true) {
@@ -225,12 +232,17 @@ impl<'a> Exchange<'a> {
             moved |= self.poll_answer(cx);
             moved |= self.poll_queue(cx);
             moved |= self.poll_key(cx);
+            // Only then, for a caller whose answer has come need not be looked after.
+            moved = moved || self.poll_gone(cx);
+            self.take_turns(cx);
             if moved {
                 self.moved = self.now;
-                continue;
             }
             if self.is_over() {
                 return Poll::Ready(());
+            }
+            if moved {
+                continue;
             }
             self.tell_awaiting();
             if self.poll_timer(cx).is_pending() {
@@ -242,6 +254,7 @@ impl<'a> Exchange<'a> {
     fn is_over(&self) -> bool {
         let caller = &self.parts.caller;
         self.leg.call.has_ended()
+            && !self.leg.call.has_output()
             && self.outer.is_empty()
             && match self.answer {
                 Answer::Nothing | Answer::Aborted => true,
@@ -276,6 +289,10 @@ impl<'a> Exchange<'a> {
                 Output::Abort => self.abort(),
             }
         }
+    }
+
+    /// Lets the calls go on whose wait for the service is over.
+    fn take_turns(&mut self, cx: &mut Context<'_>) {
         if !self.leg.queued && self.leg.call.is_queued() {
             self.leg.queued = true;
             self.leg.service.wait(self.leg.call.id(), cx.waker());
@@ -413,6 +430,7 @@ fn kept_of_body(rule: Option<&RetrySettings>) -> usize {
 }
 
 impl Leg {
+    #[inline]
     fn new(parts: &Parts<'_>, index: usize, id: CallId, facts: Facts, now: Instant) -> Self {
         let service = Rc::clone(&parts.local.services[index]);
         let mut record = parts.worker.record();

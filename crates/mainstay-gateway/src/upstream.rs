@@ -23,7 +23,7 @@ use mainstay_http1::{
 };
 use mainstay_policy::{AttemptOrder, ConnectionId};
 use mainstay_telemetry::EndpointKey;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::buffers::{Buffers, Input, Output};
@@ -267,6 +267,12 @@ impl Attempt {
         !self.output.is_empty() && !self.deaf
     }
 
+    /// Whether the whole request was handed to the system.
+    pub(crate) fn is_out(&self) -> bool {
+        let is_complete = || matches!(&self.link, Link::Open(connection) if connection.machine.request_complete());
+        self.headed && self.output.is_empty() && is_complete()
+    }
+
     /// Takes what it can of the body into its output, and the end of the request when it has come, with the trailers that
     /// `rules` let pass.
     pub(crate) fn take_body(&mut self, body: &Body, rules: &FieldRules, buffers: &Buffers) {
@@ -292,13 +298,9 @@ impl Attempt {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Link::Open(connection) = &mut self.link else { return Poll::Ready(()) };
         while !self.output.is_empty() && !self.deaf {
-            match ready!(Pin::new(&mut connection.stream).poll_write(cx, self.output.pending())) {
-                Ok(0) | Err(_) => self.deaf = true,
-                Ok(count) => {
-                    self.wrote = true;
-                    self.output.advance(count);
-                }
-            }
+            let written = ready!(self.output.poll_write(cx, &mut connection.stream));
+            self.wrote |= written > 0;
+            self.deaf = written == 0;
         }
         Poll::Ready(())
     }

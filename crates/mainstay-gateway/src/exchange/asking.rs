@@ -12,15 +12,10 @@ use crate::message::BodyNews;
 use crate::upstream::Attempt;
 
 impl Exchange<'_> {
+    /// Takes what comes of the request's body.
     pub(super) fn poll_caller(&mut self, cx: &mut Context<'_>) -> bool {
-        let over = matches!(self.answer, Answer::Written | Answer::Aborted) || self.leg.call.has_ended();
-        if over || self.alone.is_some() {
+        if self.parts.body.is_complete() || !self.is_waited_for() {
             return false;
-        }
-        if self.parts.body.is_complete() {
-            let gone = !std::mem::replace(&mut self.watched, true)
-                && self.parts.caller.poll_gone(cx, &self.parts.worker.buffers).is_ready();
-            return gone && self.caller_left();
         }
         let is_connected = self.attempts.iter().any(|attempt| !attempt.is_connecting());
         if is_connected && self.parts.caller.machine.expects_continue() {
@@ -35,6 +30,21 @@ impl Exchange<'_> {
             Poll::Ready(BodyNews::Refused(reject)) => self.bad_request(Problem::Rejected(reject)),
             Poll::Ready(BodyNews::Left) => self.caller_left(),
         }
+    }
+
+    /// Looks after a caller who has sent everything and waits.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        let gone = self.parts.body.is_complete()
+            && self.is_waited_for()
+            && !std::mem::replace(&mut self.watched, true)
+            && self.parts.caller.poll_gone(cx, &self.parts.worker.buffers).is_ready();
+        gone && self.caller_left()
+    }
+
+    /// Whether the caller waits for more of the answer than is written.
+    fn is_waited_for(&self) -> bool {
+        let over = matches!(self.answer, Answer::Written | Answer::Aborted) || self.leg.call.has_ended();
+        !over && self.alone.is_none()
     }
 
     fn body_came(&mut self) -> bool {

@@ -138,6 +138,9 @@ impl Exchange<'_> {
                 moved |= self.poll_attempt(cx, number);
             }
         }
+        if moved {
+            self.carry_out(cx);
+        }
         moved
     }
 
@@ -165,7 +168,9 @@ impl Exchange<'_> {
             };
         }
         let before = attempt.sent();
-        self.write_request(cx, number);
+        if !attempt.is_out() {
+            self.write_request(cx, number);
+        }
         let Some(attempt) = self.attempts.get_mut(number) else { return true };
         let moved = attempt.sent() > before;
         if attempt.status.is_some() {
