@@ -17,7 +17,8 @@
 //!   knows POST must get its endpoints back too).
 //!
 //! Each ejection lasts twice as long as the one before, up to a maximum; for each such maximum that the endpoint then
-//! stays in, one doubling is forgotten.
+//! stays in, one doubling is forgotten. Nor does what grew while the whole service was out say anything of an endpoint: when
+//! that is over, which the breaker finds out, the time of each ejection ends at once.
 //!
 //! The idea of passive ejection with growing times is Envoy's outlier detection. There an active check un-ejects
 //! whatever the cause; here it does not, for the reason above.
@@ -358,6 +359,14 @@ impl Availability {
     pub(crate) fn adopt(&mut self, ejection: Ejection, doublings: u32) {
         self.doublings = self.doublings.max(doublings);
         self.passive = Passive::Ejected(ejection);
+    }
+
+    /// Ends the time of a passive ejection: the next call that can be risked decides. What it has grown to is forgotten.
+    pub(crate) fn reconsider(&mut self, now: Instant) {
+        if let Passive::Ejected(ejection) = &mut self.passive {
+            ejection.until = ejection.until.min(now);
+            self.doublings = 0;
+        }
     }
 
     /// How often the next ejection's time is doubled.

@@ -266,8 +266,15 @@ impl Breaker {
         }
     }
 
-    /// Takes a permit back and counts how its call ended and that it `took` so long.
-    pub fn record(&mut self, now: Instant, permit: BreakerPermit, outcome: CallOutcome, took: Duration) {
+    /// Takes a permit back and counts how its call ended and that it `took` so long. True when that has closed it: the
+    /// service is back.
+    pub fn record(&mut self, now: Instant, permit: BreakerPermit, outcome: CallOutcome, took: Duration) -> bool {
+        let before = self.generation;
+        self.count(now, permit, outcome, took);
+        self.generation != before && matches!(self.phase, Phase::Closed { .. })
+    }
+
+    fn count(&mut self, now: Instant, permit: BreakerPermit, outcome: CallOutcome, took: Duration) {
         let Some(settings) = &self.settings else { return };
         if permit.generation != self.generation || self.order != BreakerOrder::Auto {
             return;

@@ -630,7 +630,9 @@ impl Call {
     /// Tells the breaker and the budget how the call went. The first word counts.
     fn settle(&mut self, service: &mut Service, now: Instant, outcome: CallOutcome) {
         let Some(permit) = self.breaker.take() else { return };
-        service.breaker.record(now, permit, outcome, now.since(self.began));
+        if service.breaker.record(now, permit, outcome, now.since(self.began)) {
+            service.fleet.outage_is_over(now);
+        }
         if outcome == CallOutcome::Good {
             service.budget.success(now);
         }

@@ -311,6 +311,14 @@ impl Fleet {
         }
     }
 
+    /// The whole service was out and is back: who was ejected meanwhile is tried again at once, by one call at a time as
+    /// ever. Each worker finds that out for itself.
+    pub(crate) fn outage_is_over(&mut self, now: Instant) {
+        for slot in 0..self.endpoints.slots() as u32 {
+            self.change(now, slot, Some(Recovery::Exchange), |availability, _| availability.reconsider(now));
+        }
+    }
+
     /// Ejects for a passive cause, if so many may be.
     fn act_on(&mut self, now: Instant, slot: u32, suspicion: Option<Suspicion>) {
         let Some(suspicion) = suspicion else { return };
