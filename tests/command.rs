@@ -115,12 +115,20 @@ fn a_simulation_tells_what_holds_and_two_processes_say_the_same() {
     assert!(first.stdout == play("crash", &["--json"]).stdout, "the same seed, the same bytes");
     assert!(said(&play("crash", &["--seed", "2"]).stdout).contains("seed 2"));
 
+    let (picture, page) = (dir.path().join("crash.svg"), dir.path().join("crash.html"));
+    let files = ["--plot", picture.to_str().unwrap(), "--html", page.to_str().unwrap()];
+    assert_eq!(play("crash", &files).status.code(), Some(0));
+    assert!(std::fs::read_to_string(picture).unwrap().starts_with("<svg "));
+    assert!(std::fs::read_to_string(page).unwrap().starts_with("<!DOCTYPE html>"));
+    let nowhere = play("crash", &["--plot", "/no/such/folder/a.svg"]);
+    assert!(said(&nowhere.stderr).contains("/no/such/folder/a.svg"), "{}", said(&nowhere.stderr));
+
     let text =
         "name = \"x\"\nduration = \"5s\"\n[workload]\nservice = \"shop\"\nrate = \"50/s\"\n[hold]\np99 = \"1ms\"\n";
     std::fs::write(&scenario, text).unwrap();
     let failed = play(scenario.to_str().unwrap(), &[]);
     assert_eq!(failed.status.code(), Some(1), "what had to hold did not");
-    assert!(said(&failed.stdout).contains("NOT HELD: p99 1ms"), "{}", said(&failed.stdout));
+    assert!(said(&failed.stdout).contains("did not hold"), "{}", said(&failed.stdout));
 
     std::fs::write(&scenario, text.replace("\"shop\"", "\"shpo\"")).unwrap();
     let wrong = play(scenario.to_str().unwrap(), &[]);

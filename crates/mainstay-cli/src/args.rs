@@ -272,6 +272,19 @@ pub(crate) struct SimulateArgs {
     /// Print the whole report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) pictures: PictureArgs,
+}
+
+/// Where pictures of a play go.
+#[derive(Debug, Group)]
+pub(crate) struct PictureArgs {
+    /// Draw the play over time into this file
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Write a page with the verdict, the picture and what is behind it
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// `mainstay top`

@@ -12,6 +12,7 @@ mod load;
 mod node;
 mod outcome;
 mod print;
+mod show;
 mod simulate;
 mod top;
 mod wire;

@@ -6,13 +6,13 @@ use std::path::Path;
 use mainstay_config::scenario::Scenario;
 use mainstay_config::{Config, load_scenario};
 use mainstay_node::ConfigFile;
-use mainstay_sim::report::Report;
+use mainstay_sim::shown::Shown;
 use mainstay_sim::{Unplayable, play, scenarios};
 use serde_json::json;
 
 use crate::args::SimulateArgs;
 use crate::outcome::{Outcome, Trouble, while_doing};
-use crate::{node, print};
+use crate::{node, print, show};
 
 /// `mainstay simulate -c FILE -s SCENARIO`
 pub(crate) fn command(args: &SimulateArgs) -> Outcome {
@@ -21,10 +21,13 @@ pub(crate) fn command(args: &SimulateArgs) -> Outcome {
     let seed = args.seed.unwrap_or(scenario.seed);
     let outcome = play(&loaded.config, &scenario, seed, &replay(args, seed));
     let report = outcome.map_err(|unplayable| refused(&args.scenario, &unplayable))?.report;
+    let name = args.config.to_string_lossy();
+    let shown = Shown::one(&name, &report);
+    show::pictures(&shown, &args.pictures)?;
     if args.json {
         print::json(&json!(report))?;
     } else {
-        print::result(summary(&report))?;
+        show::summary(&shown)?;
     }
     if report.held { Ok(()) } else { Err(Trouble::silent(1)) }
 }
@@ -72,43 +75,6 @@ fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
-}
-
-fn summary(report: &Report) -> String {
-    let ms = |length: Option<f64>| length.map_or_else(|| "none".to_owned(), |length| format!("{length:.1} ms"));
-    let recovery = match report.recovery_seconds {
-        Some(seconds) => format!("recovered {seconds} s after the cause"),
-        None if report.metastable => "does not recover although the cause is gone".to_owned(),
-        None => "has not recovered".to_owned(),
-    };
-    let mut lines = vec![
-        format!("{} (simulated, seed {})", report.scenario, report.seed),
-        format!(
-            "  {} calls, {:.3}% good, {:.3} attempts a call; p50 {}, p99 {}, p99.9 {}",
-            report.requests,
-            report.good_ratio * 100.0,
-            report.attempts_per_request,
-            ms(report.p50_ms),
-            ms(report.p99_ms),
-            ms(report.p999_ms),
-        ),
-        format!(
-            "  {recovery}; {:.1}% of the work was for nobody; {} POSTs carried out twice",
-            report.wasted_ratio * 100.0,
-            report.duplicated_posts,
-        ),
-    ];
-    let failed: Vec<String> =
-        report.failures.iter().map(|failed| format!("{} {}", failed.count, failed.what)).collect();
-    if !failed.is_empty() {
-        lines.push(format!("  not good: {}", failed.join(", ")));
-    }
-    for hold in &report.holds {
-        let sign = if hold.held { "held" } else { "NOT HELD" };
-        lines.push(format!("  {sign}: {} {} (measured {})", hold.what, hold.wanted, hold.measured));
-    }
-    lines.push(format!("  again: {}", report.replay));
-    lines.join("\n")
 }
 
 #[cfg(test)]

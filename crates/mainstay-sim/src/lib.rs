@@ -25,16 +25,26 @@
 //! let outcome = mainstay_sim::play(&config, &scenario, scenario.seed, "").unwrap();
 //! assert_eq!(outcome.report.good, outcome.report.requests);
 //! ```
+//!
+//! A report is shown as a [`picture`], as a page ([`html`]) or on a terminal ([`summary`]); one alone, or two side by side
+//! ([`shown`]).
 
 mod account;
+#[cfg(test)]
+mod examples;
 mod hist;
+pub mod html;
 mod judge;
 mod luck;
+pub mod picture;
 mod queue;
 pub mod report;
 pub mod scenarios;
+pub mod shown;
 mod slab;
 mod stage;
+pub mod summary;
+mod words;
 mod world;
 
 use mainstay_config::{Config, Scenario};
