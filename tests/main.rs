@@ -16,6 +16,7 @@ mod edge;
 mod explain;
 mod faults;
 mod hedging;
+mod keys;
 mod limits;
 mod memory;
 mod mirroring;

@@ -41,13 +41,15 @@ pub(crate) struct ProblemAnswer<'a> {
     pub(crate) attempts: u8,
     /// The limit that refused.
     pub(crate) limit: Option<RateLimitTold<'a>>,
+    /// The status of the first answer of the key, where that is known and not kept.
+    pub(crate) first: Option<u16>,
 }
 
 impl<'a> ProblemAnswer<'a> {
     /// A problem of which nothing else is known.
     #[must_use]
     pub(crate) const fn new(problem: Problem) -> Self {
-        Self { problem, retry_after: None, attempts: 0, limit: None }
+        Self { problem, retry_after: None, attempts: 0, limit: None, first: None }
     }
 
     /// What a call ended with; `limit` is the one that refused, where one did.
@@ -58,6 +60,7 @@ impl<'a> ProblemAnswer<'a> {
             retry_after: order.retry_after,
             attempts: order.attempts,
             limit,
+            first: None,
         }
     }
 
@@ -108,6 +111,10 @@ impl<'a> ProblemAnswer<'a> {
         }
         body.extend_from_slice(br#","reason":"#);
         json_string(facts.reason.as_bytes(), body);
+        if let Some(status) = self.first {
+            body.extend_from_slice(br#","first_status":"#);
+            mainstay_http1::decimal(body, u64::from(status));
+        }
         if !request_id.is_empty() {
             body.extend_from_slice(br#","request_id":"#);
             json_string(request_id, body);
@@ -122,7 +129,7 @@ impl<'a> ProblemAnswer<'a> {
             out.extend_from_slice(b"; error=");
             out.extend_from_slice(error.as_bytes());
         }
-        if let Some(status) = facts.received {
+        if let Some(status) = facts.received.or(self.first) {
             out.extend_from_slice(b"; received-status=");
             mainstay_http1::decimal(out, u64::from(status));
         }

@@ -195,7 +195,12 @@ impl Output {
     }
 }
 
-/// One worker's hold on the memory for kept request bodies.
+/// The part of `limits.buffers` that bodies may hold of which more is to come.
+pub(crate) const fn arriving(buffers: u64) -> u64 {
+    buffers / 4 * 3
+}
+
+/// One worker's hold on the memory for kept request bodies, or a part of it.
 #[derive(Debug)]
 pub(crate) struct Budget {
     shared: Arc<AtomicU64>,
@@ -203,7 +208,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// A hold on `shared`, which is what is left of `limits.buffers`.
+    /// A hold on `shared`, which is what is left of it.
     pub(crate) fn new(shared: Arc<AtomicU64>) -> Self {
         Self { shared, spare: Cell::new(0) }
     }
@@ -230,6 +235,19 @@ impl Budget {
         if surplus > 0 {
             self.shared.fetch_add(surplus, Ordering::Relaxed);
         }
+    }
+
+    /// Takes or gives back what is missing to hold `wanted` in place of `held`; false, with nothing changed, when it is not
+    /// to be had.
+    pub(crate) fn resize(&self, held: &mut usize, wanted: usize) -> bool {
+        let has = wanted <= *held || self.take(wanted - *held);
+        if has {
+            if wanted < *held {
+                self.give_back(*held - wanted);
+            }
+            *held = wanted;
+        }
+        has
     }
 
     /// Takes `wanted` of the shared rest, or as much as there is if that is `needed` at least.

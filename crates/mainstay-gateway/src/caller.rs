@@ -23,7 +23,7 @@ use mainstay_http1::{
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::buffers::{BUFFER, Budget, Buffers, Input, Output};
+use crate::buffers::{BUFFER, Buffers, Input, Output};
 use crate::message::{Body, BodyNews, CAPACITY};
 
 /// How every answer begins, interim ones included.
@@ -138,14 +138,14 @@ impl CallerSide {
         cx: &mut Context<'_>,
         body: &mut Body,
         sent: Option<u64>,
-        memory: (&Buffers, &Budget),
+        buffers: &Buffers,
     ) -> Poll<BodyNews> {
         let mut some = false;
         while body.has_room(sent) {
             let bytes = &self.input.bytes()[self.unread..];
             match self.machine.receive(bytes, &mut self.head) {
                 Ok(Received { consumed, event: RequestEvent::Data(range) }) => {
-                    body.push(&bytes[range], sent, memory.0, memory.1);
+                    body.push(&bytes[range], sent, buffers);
                     self.unread += consumed;
                     some = true;
                     continue;
@@ -166,7 +166,7 @@ impl CallerSide {
             }
             self.input.cut(self.head_len, self.unread);
             self.unread = self.head_len;
-            ready!(self.poll_read(cx, memory.0));
+            ready!(self.poll_read(cx, buffers));
         }
         if some { Poll::Ready(BodyNews::Data) } else { Poll::Pending }
     }

@@ -126,8 +126,10 @@ pub(crate) struct Exchange<'a> {
     problem: Option<Problem>,
     /// The attempts of the calls that were made in place of the caller's own.
     told: Vec<Told>,
-    /// The key of the request, where its first answer is kept.
+    /// The key of the request, where its first answer is kept; what the call holds is taken from its memory.
     key: Option<Box<HeldKey>>,
+    /// The status of the first answer of the key, where that is not kept.
+    first_status: Option<u16>,
     /// The answer that passes, for those to whom it is to be given again.
     taking: Option<Box<Taking>>,
     /// The terms on which it may stand in for its service.
@@ -164,6 +166,7 @@ impl<'a> Exchange<'a> {
             problem: None,
             told: Vec::new(),
             key: None,
+            first_status: None,
             taking: None,
             terms: None,
             giving: None,
@@ -176,6 +179,7 @@ impl<'a> Exchange<'a> {
     /// would be moved once more for it.
     fn prepare(&mut self) {
         self.set_retry();
+        self.key = self.read_key();
         let keep = self.kept_for_retries();
         self.parts.body.begin(if self.plan.facts.keyed { kept_for_key(keep) } else { keep });
         if self.parts.caller.machine.request_complete() {

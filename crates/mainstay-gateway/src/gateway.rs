@@ -21,6 +21,7 @@ use mainstay_policy::{BreakerOrder, Fault, FaultOrder, KeyFigures, Order, Servic
 use mainstay_telemetry::{AccessLog, FoundRecord, Names, Snapshot as Counters};
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::buffers::arriving;
 use crate::clock::Clock;
 use crate::listener::{Bound, ListenerNumber, Listening};
 use crate::snapshot::{Common, Snapshot};
@@ -131,6 +132,7 @@ impl Gateway {
             seed,
             workers,
             buffers: Arc::new(AtomicU64::new(config.limits.buffers.0)),
+            arriving: Arc::new(AtomicU64::new(arriving(config.limits.buffers.0))),
         });
         let seats_max = config.limits.connections;
         let seats = Arc::new(Semaphore::new(seats_max as usize));
@@ -161,7 +163,9 @@ impl Gateway {
         let planned = listeners.plan(&config)?;
         let numbers: Vec<_> = planned.iter().map(Planned::number).collect();
         let before = self.snapshot.load_full();
-        self.resize_buffers(before.config.limits.buffers.0, config.limits.buffers.0);
+        let (old, new) = (before.config.limits.buffers.0, config.limits.buffers.0);
+        resize(&self.common.buffers, old, new);
+        resize(&self.common.arriving, arriving(old), arriving(new));
         listeners.resize(config.limits.connections);
         let snapshot = Arc::new(Snapshot::new(config, &numbers, Some(&before), &self.common, self.clock.now()));
         watch.retire(&snapshot.config);
@@ -300,16 +304,15 @@ impl Gateway {
         // What is still open after the limit is closed when the gateway is dropped.
         let _ = tokio::time::timeout(limit, empty).await;
     }
+}
 
-    fn resize_buffers(&self, before: u64, now: u64) {
-        let left = &self.common.buffers;
-        if now >= before {
-            left.fetch_add(now - before, Ordering::Relaxed);
-        } else {
-            // What is in use beyond a lower limit comes back by itself; the sum is only right once it has.
-            let _ =
-                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(before - now)));
-        }
+/// What is left of a memory when it is another.
+fn resize(left: &AtomicU64, before: u64, now: u64) {
+    if now >= before {
+        left.fetch_add(now - before, Ordering::Relaxed);
+    } else {
+        // What is in use beyond a lower limit comes back by itself; the sum is only right once it has.
+        let _ = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(before - now)));
     }
 }
 

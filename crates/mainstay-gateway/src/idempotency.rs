@@ -10,7 +10,10 @@
 //! - Both are hashed to 128 bits with secrets of this process, so that nobody can make two of them meet.
 //! - A key is a string (draft-ietf-httpapi-idempotency-key-header, section 2.1) or, as most clients send it, the bare
 //!   text: `"a-1"` and `a-1` are one key.
-//! - Whoever holds a key lets go of it whatever happens: a call that vanishes may have been applied.
+//! - Whose part of the memory a key counts against is the client's address alone: `Authorization` says what its sender
+//!   likes, so one caller could be many.
+//! - Whoever holds a key lets go of it whatever happens, and of the memory that it was lent: a call that vanishes may have
+//!   been applied.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -22,6 +25,7 @@ use mainstay_core::{Bytes, CallId, Instant};
 use mainstay_http1::{FieldsView, Known, RequestView};
 use mainstay_policy::{
     Fingerprint, IdempotencyKeys, IdempotencySettings, KeyAsking, KeyEnd, KeyFigures, KeyId, KeyLookup, KeyOutcome,
+    KeyOwner,
 };
 
 use crate::clock::Clock;
@@ -35,8 +39,9 @@ pub(crate) const BODY_MIN: usize = 64 * 1024;
 const KEY_MAX: usize = 255;
 /// Shards at the most: enough that two workers seldom meet.
 const SHARDS_MAX: u64 = 16;
-/// Memory of a shard at the least.
-const SHARD_MIN: u64 = 1024 * 1024;
+/// Memory of a shard at the least: a caller's share of it is a share of the whole only if it holds many of the largest
+/// answers.
+const SHARD_MIN: u64 = 16 * 1024 * 1024;
 
 type Shard = IdempotencyKeys<Arc<Kept>, Waker>;
 
@@ -48,17 +53,13 @@ pub(crate) struct KeyStore {
     answer_max: AtomicU64,
 }
 
-/// What a key and its fingerprint are made of.
+/// What a key is made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct KeyParts<'a> {
     pub(crate) call: CallId,
     pub(crate) route: &'a str,
     pub(crate) client: IpAddr,
     pub(crate) request: RequestView<'a>,
-    /// The body, or the beginning of it.
-    pub(crate) body: &'a [u8],
-    /// The length of all of it, where that is known.
-    pub(crate) length: Option<u64>,
 }
 
 impl KeyStore {
@@ -92,8 +93,8 @@ impl KeyStore {
         self.shards.iter().map(|shard| lock(shard).figures()).fold(KeyFigures::default(), KeyFigures::plus)
     }
 
-    /// The key of a request and what it is asked with; `None` when the field is not a key.
-    fn asking(&self, parts: &KeyParts<'_>) -> Option<KeyAsking> {
+    /// The key of a request; `None` when the field is not a key.
+    fn key(&self, parts: &KeyParts<'_>) -> Option<KeyId> {
         let KeyParts { request, .. } = *parts;
         let text = key_text(request.fields())?;
         let host = request.authority().unwrap_or_default().to_ascii_lowercase();
@@ -105,18 +106,22 @@ impl KeyStore {
             key.write_part(credentials);
         }
         key.write_u64(network(parts.client));
+        Some(KeyId(key.finish()))
+    }
+
+    /// What a request asks, of whose body this is all or the beginning; `length` is that of all of it, where it is known.
+    fn fingerprint(&self, request: RequestView<'_>, body: &[u8], length: Option<u64>) -> Fingerprint {
         let mut asked = self.secrets.hasher();
-        for part in [request.method(), request.path_and_query(), parts.body] {
+        for part in [request.method(), request.path_and_query(), body] {
             asked.write_part(part);
         }
-        asked.write_u64(parts.length.unwrap_or(u64::MAX));
+        asked.write_u64(length.unwrap_or(u64::MAX));
         // Not a part of the key: a caller whose cookie has changed is told so, and its order is not carried out anew.
         for (name, value) in credentials(request.fields()) {
             asked.write_part(&name.to_ascii_lowercase());
             asked.write_part(value);
         }
-        let (key, fingerprint) = (KeyId(key.finish()), Fingerprint(asked.finish()));
-        Some(KeyAsking { key, fingerprint, call: parts.call })
+        Fingerprint(asked.finish())
     }
 
     fn shard(&self, key: KeyId) -> MutexGuard<'_, Shard> {
@@ -128,13 +133,17 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A call's hold on its key, let go when it is dropped.
+/// A call's hold on its key and on the memory that the keys lend it, let go when it is dropped.
 #[derive(Debug)]
 pub(crate) struct HeldKey {
     store: Arc<KeyStore>,
     asking: KeyAsking,
     clock: Clock,
     place: Place,
+    /// What it was lent for the request's body.
+    body: u64,
+    /// And for the answer.
+    answer: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,8 +159,14 @@ enum Place {
 impl HeldKey {
     /// The key of a request; `None` when the field is not a key.
     pub(crate) fn new(store: &Arc<KeyStore>, parts: &KeyParts<'_>, clock: Clock) -> Option<Self> {
-        let asking = store.asking(parts)?;
-        Some(Self { store: Arc::clone(store), asking, clock, place: Place::None })
+        let (key, owner) = (store.key(parts)?, KeyOwner(network(parts.client)));
+        let asking = KeyAsking { key, owner, fingerprint: Fingerprint(0), call: parts.call };
+        Some(Self { store: Arc::clone(store), asking, clock, place: Place::None, body: 0, answer: 0 })
+    }
+
+    /// Says what is asked: the request, the body or the beginning of it, and the length of all of it where that is known.
+    pub(crate) fn ask_with(&mut self, request: RequestView<'_>, body: &[u8], length: Option<u64>) {
+        self.asking.fingerprint = self.store.fingerprint(request, body, length);
     }
 
     /// Looks the key up; who waits is woken by `waker` to ask again.
@@ -160,7 +175,7 @@ impl HeldKey {
         self.place = match found {
             KeyLookup::First => Place::First,
             KeyLookup::Waits => Place::Waits,
-            KeyLookup::Replay { .. } | KeyLookup::Refused(_) => Place::None,
+            KeyLookup::Replay { .. } | KeyLookup::NotKept { .. } | KeyLookup::Refused(_) => Place::None,
         };
         found
     }
@@ -175,16 +190,53 @@ impl HeldKey {
         self.place == Place::Waits
     }
 
+    /// Waits for the first no longer.
+    pub(crate) fn leave(&mut self) {
+        self.place = Place::None;
+        self.store.shard(self.asking.key).leave(self.asking.key, self.asking.call);
+    }
+
     /// The largest answer that is kept.
     pub(crate) fn answer_max(&self) -> u64 {
         self.store.answer_max()
     }
 
-    /// Says what became of the first call, and wakes those that wait for it.
+    /// Holds so much for the request's body in place of what it held for it; false when that is not to be had.
+    pub(crate) fn hold_body(&mut self, bytes: usize) -> bool {
+        let holds = self.hold(self.body, bytes as u64);
+        self.body = if holds { bytes as u64 } else { self.body };
+        holds
+    }
+
+    /// As [`HeldKey::hold_body`], for the answer.
+    pub(crate) fn hold_answer(&mut self, bytes: usize) -> bool {
+        let holds = self.hold(self.answer, bytes as u64);
+        self.answer = if holds { bytes as u64 } else { self.answer };
+        holds
+    }
+
+    fn hold(&self, held: u64, wanted: u64) -> bool {
+        if held == wanted {
+            return true;
+        }
+        let KeyAsking { key, owner, .. } = self.asking;
+        let mut shard = self.store.shard(key);
+        if wanted < held {
+            shard.give_back(owner, held - wanted);
+        }
+        wanted < held || shard.lend(self.clock.now(), owner, wanted - held)
+    }
+
+    /// Says what became of the first call, and wakes those that wait for it. What was lent for the answer makes room for
+    /// it.
     pub(crate) fn settle(&mut self, now: Instant, outcome: KeyOutcome<Arc<Kept>>) -> KeyEnd {
         self.place = Place::None;
-        let KeyAsking { key, call, .. } = self.asking;
-        let (end, waiting) = self.store.shard(key).settle(now, key, call, outcome);
+        let KeyAsking { key, owner, call, .. } = self.asking;
+        let (end, waiting) = {
+            let mut shard = self.store.shard(key);
+            shard.give_back(owner, std::mem::take(&mut self.answer));
+            shard.settle(now, key, call, outcome)
+        };
         for (_, waker) in waiting {
             waker.wake();
         }
@@ -197,8 +249,10 @@ impl Drop for HeldKey {
         match self.place {
             Place::None => {}
             Place::First => _ = self.settle(self.clock.now(), KeyOutcome::Unknown),
-            Place::Waits => self.store.shard(self.asking.key).leave(self.asking.key, self.asking.call),
+            Place::Waits => self.leave(),
         }
+        self.hold_answer(0);
+        self.hold_body(0);
     }
 }
 

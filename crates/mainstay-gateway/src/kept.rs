@@ -4,7 +4,8 @@
 //! any time. Head and fields stay as the instance wrote them, so that each time they are given they are written anew by
 //! the rules of the route that is asked; trailers are left out.
 //!
-//! - What is being taken down counts against `limits.buffers`, like the kept bodies of requests.
+//! - What is being taken down counts against `limits.buffers`, like the kept bodies of requests, or where a key wants it
+//!   against the memory of the keys.
 //! - An answer that is too large, or finds no room there, is passed on and not kept.
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use mainstay_core::Instant;
 use mainstay_http1::{Known, ResponseHead, ResponseView};
 
-use crate::buffers::{BUFFER, Budget};
+use crate::purse::Purse;
 
 /// What a kept answer counts for beside its bytes.
 const OVERHEAD: u64 = 256;
@@ -37,8 +38,12 @@ impl Kept {
 
     /// Bytes of memory that it counts for.
     pub(crate) fn size(&self) -> u64 {
-        OVERHEAD + self.head.fields.len() as u64 * FIELD + (self.head_bytes.len() + self.body.len()) as u64
+        size(&self.head, self.head_bytes.len() + self.body.len())
     }
+}
+
+fn size(head: &ResponseHead, bytes: usize) -> u64 {
+    OVERHEAD + head.fields.len() as u64 * FIELD + bytes as u64
 }
 
 /// An answer that is being taken down.
@@ -65,30 +70,26 @@ impl Taking {
     }
 
     /// Takes a piece of the body.
-    pub(crate) fn push(&mut self, data: &[u8], budget: &Budget) {
+    pub(crate) fn push(&mut self, data: &[u8], purse: &mut Purse<'_>) {
         if self.given_up {
             return;
         }
-        let wanted = self.head_bytes.len() + self.body.len() + data.len();
-        while self.charged < wanted && wanted as u64 <= self.max && budget.take(BUFFER) {
-            self.charged += BUFFER;
-        }
-        if self.charged >= wanted {
+        let bytes = self.head_bytes.len() + self.body.len() + data.len();
+        let is_short = bytes as u64 <= self.max;
+        if is_short && purse.hold_answer(&mut self.charged, size(&self.head, bytes) as usize) {
             self.body.extend_from_slice(data);
         } else {
-            self.give_up(budget);
+            self.given_up = true;
+            self.body = Vec::new();
+            purse.hold_answer(&mut self.charged, 0);
         }
     }
 
-    fn give_up(&mut self, budget: &Budget) {
-        self.given_up = true;
-        self.body = Vec::new();
-        budget.give_back(std::mem::take(&mut self.charged));
-    }
-
-    /// The answer is complete: what is kept of it, unless it was too large.
-    pub(crate) fn finish(mut self, now: Instant, budget: &Budget) -> Option<Arc<Kept>> {
-        budget.give_back(std::mem::take(&mut self.charged));
+    /// The answer is complete: what is kept of it, unless it was too large. A key holds its memory until it is settled.
+    pub(crate) fn finish(mut self, now: Instant, purse: &mut Purse<'_>) -> Option<Arc<Kept>> {
+        if let Purse::Buffers { .. } = purse {
+            purse.hold_answer(&mut self.charged, 0);
+        }
         let Self { head, head_bytes, body, .. } = self;
         (!self.given_up).then(|| Arc::new(Kept { head, head_bytes, body: body.into(), at: now }))
     }
@@ -101,6 +102,7 @@ mod tests {
     use mainstay_http1::{Limits, ResponseParser};
 
     use super::*;
+    use crate::buffers::Budget;
 
     const HEAD: &[u8] = b"HTTP/1.1 201 Created\r\nRetry-After: 1\r\n\r\n";
 
@@ -117,11 +119,12 @@ mod tests {
     #[test]
     fn what_was_taken_down_is_what_passed() {
         let budget = budget(1 << 20);
+        let mut purse = Purse::Buffers { all: &budget, arriving: &budget };
         let mut taking = taking(1 << 16);
-        taking.push(b"first ", &budget);
-        taking.push(b"second", &budget);
+        taking.push(b"first ", &mut purse);
+        taking.push(b"second", &mut purse);
         assert!(taking.says_retry_after());
-        let kept = taking.finish(Instant::ORIGIN, &budget).unwrap();
+        let kept = taking.finish(Instant::ORIGIN, &mut purse).unwrap();
         assert_eq!((kept.view().status(), &*kept.body), (201, &b"first second"[..]));
         assert!(budget.take(1 << 20), "what was lent came back");
     }
@@ -130,10 +133,11 @@ mod tests {
     fn what_is_too_large_or_finds_no_room_is_not_kept_and_holds_nothing() {
         for (max, room) in [(100, 1 << 20), (1 << 16, 0)] {
             let budget = budget(room);
+            let mut purse = Purse::Buffers { all: &budget, arriving: &budget };
             let mut taking = taking(max);
-            taking.push(&[0; 90], &budget);
-            taking.push(b"more", &budget);
-            assert!(taking.finish(Instant::ORIGIN, &budget).is_none());
+            taking.push(&[0; 90], &mut purse);
+            taking.push(b"more", &mut purse);
+            assert!(taking.finish(Instant::ORIGIN, &mut purse).is_none());
             assert!(budget.take(room as usize));
         }
     }

@@ -26,6 +26,7 @@ mod listener;
 mod message;
 mod mirror;
 mod plan;
+mod purse;
 mod route;
 mod serve;
 mod snapshot;

@@ -17,7 +17,8 @@
 use mainstay_core::{Certainty, Failure};
 use mainstay_http1::{Field, Reject};
 
-use crate::buffers::{BUFFER, Budget, Buffers};
+use crate::buffers::Buffers;
+use crate::purse::{Charge, Purse};
 
 /// Bytes that may wait unwritten on either side: enough to keep a fast peer busy, little enough that many slow ones
 /// cost little.
@@ -46,7 +47,7 @@ pub(crate) struct Reset {
 /// A request's body on its way: what was received and is still wanted.
 ///
 /// As long as it is *kept*, it holds everything from the first byte on, so that another attempt can have it. It is kept
-/// up to `keep_max` bytes and while the budget of all kept bodies allows it; beyond that it holds only what the running
+/// up to `keep_max` bytes and while it can be paid for; beyond that it holds only what the running
 /// attempt has not sent yet, at most [`CAPACITY`].
 #[derive(Debug, Default)]
 pub(crate) struct Body {
@@ -54,8 +55,7 @@ pub(crate) struct Body {
     /// How many bytes of the body came before `bytes`.
     base: u64,
     keep_max: usize,
-    /// How much of the budget it has.
-    charged: usize,
+    charge: Charge,
     kept: bool,
     complete: bool,
     trailers: Trailers,
@@ -117,13 +117,10 @@ impl Body {
         self.keep_max > 0 && self.has_room(None)
     }
 
-    /// Takes `data` in; false when the body can no longer be kept whole from now on. `sent` is how far the running
-    /// attempt is; what it has sent is dropped once the body is not kept.
-    pub(crate) fn push(&mut self, data: &[u8], sent: Option<u64>, buffers: &Buffers, budget: &Budget) {
-        if self.kept && !self.can_keep(data.len(), budget) {
-            self.kept = false;
-            budget.give_back(std::mem::take(&mut self.charged));
-        }
+    /// Takes `data` in, which [`Body::pay`] is to be called for. `sent` is how far the running attempt is; what it has
+    /// sent is dropped once the body is not kept.
+    pub(crate) fn push(&mut self, data: &[u8], sent: Option<u64>, buffers: &Buffers) {
+        self.kept &= self.bytes.len() + data.len() <= self.keep_max;
         if !self.kept
             && let Some(sent) = sent
         {
@@ -135,18 +132,17 @@ impl Body {
         self.bytes.extend_from_slice(data);
     }
 
-    fn can_keep(&mut self, more: usize, budget: &Budget) -> bool {
-        let wanted = self.bytes.len() + more;
-        if wanted > self.keep_max {
-            return false;
+    /// Pays for what it keeps. What cannot be paid for, or is longer than may be, is not kept from now on.
+    pub(crate) fn pay(&mut self, purse: &mut Purse<'_>) {
+        self.kept = self.kept && purse.hold_body(&mut self.charge, self.bytes.len(), !self.complete);
+        if !self.kept {
+            self.refund(purse);
         }
-        while self.charged < wanted {
-            if !budget.take(BUFFER) {
-                return false;
-            }
-            self.charged += BUFFER;
-        }
-        true
+    }
+
+    /// Gives back what it has paid. It is to pay again at once, from wherever it likes.
+    pub(crate) fn refund(&mut self, purse: &mut Purse<'_>) {
+        purse.hold_body(&mut self.charge, 0, false);
     }
 
     fn drop_before(&mut self, sent: u64) {
@@ -188,10 +184,8 @@ impl Body {
     }
 
     /// Gives back whatever it holds.
-    pub(crate) fn release(&mut self, buffers: &Buffers, budget: &Budget) {
-        if self.charged > 0 {
-            budget.give_back(std::mem::take(&mut self.charged));
-        }
+    pub(crate) fn release(&mut self, buffers: &Buffers, purse: &mut Purse<'_>) {
+        self.refund(purse);
         if self.bytes.capacity() > 0 {
             buffers.give_back_output(std::mem::take(&mut self.bytes));
         }
@@ -206,19 +200,31 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use super::*;
+    use crate::buffers::{BUFFER, Budget, arriving};
 
-    fn budget(bytes: u64) -> Budget {
-        Budget::new(Arc::new(AtomicU64::new(bytes)))
+    /// A worker's memory, and the part of it for bodies of which more is to come.
+    struct Memory(Budget, Budget);
+
+    impl Memory {
+        fn of(bytes: u64) -> Self {
+            let budget = |bytes| Budget::new(Arc::new(AtomicU64::new(bytes)));
+            Self(budget(bytes), budget(arriving(bytes)))
+        }
+
+        fn purse(&self) -> Purse<'_> {
+            Purse::Buffers { all: &self.0, arriving: &self.1 }
+        }
     }
 
     #[test]
     fn a_short_body_can_be_sent_again() {
-        let (buffers, budget) = (Buffers::default(), budget(1 << 20));
+        let (buffers, memory) = (Buffers::default(), Memory::of(1 << 20));
         let mut body = Body::default();
         body.begin(100);
-        body.push(b"first ", Some(0), &buffers, &budget);
-        body.push(b"second", Some(6), &buffers, &budget);
+        body.push(b"first ", Some(0), &buffers);
+        body.push(b"second", Some(6), &buffers);
         body.finish(&[], b"");
+        body.pay(&mut memory.purse());
         assert!(body.is_kept() && body.is_complete());
         assert_eq!(body.after(0), b"first second");
         assert_eq!(body.after(6), b"second");
@@ -227,57 +233,81 @@ mod tests {
 
     #[test]
     fn a_long_body_holds_only_what_is_not_sent() {
-        let (buffers, budget) = (Buffers::default(), budget(1 << 20));
+        let (buffers, memory) = (Buffers::default(), Memory::of(1 << 20));
         let mut body = Body::default();
         body.begin(8);
         let mut sent = 0;
         for _ in 0..1000 {
             assert!(body.has_room(Some(sent)));
-            body.push(b"12345678", Some(sent), &buffers, &budget);
+            body.push(b"12345678", Some(sent), &buffers);
+            body.pay(&mut memory.purse());
             sent = body.end();
         }
         assert!(!body.is_kept());
         assert_eq!((body.end(), body.bytes.len()), (8000, 8));
-        body.release(&buffers, &budget);
+        assert!(memory.0.take(1 << 20), "and what it had paid came back");
     }
 
     #[test]
     fn a_body_waits_for_its_attempt() {
-        let (buffers, budget) = (Buffers::default(), budget(1 << 20));
+        let buffers = Buffers::default();
         let mut body = Body::default();
         body.begin(4);
         assert!(body.has_room(None));
-        body.push(b"1234", None, &buffers, &budget);
+        body.push(b"1234", None, &buffers);
         assert!(!body.has_room(None), "more cannot be kept, and nobody sends it yet");
         assert!(!body.is_awaited(), "so the call begins");
         assert!(body.has_room(Some(0)), "an attempt has begun");
         let piece = [0; CAPACITY];
-        body.push(&piece, Some(0), &buffers, &budget);
+        body.push(&piece, Some(0), &buffers);
         assert!(!body.has_room(Some(4)), "the instance is slow");
         assert!(body.has_room(Some(5)));
     }
 
     #[test]
     fn a_call_waits_for_what_can_be_kept_and_for_nothing_else() {
-        let (buffers, budget) = (Buffers::default(), budget(1 << 20));
+        let buffers = Buffers::default();
         let mut body = Body::default();
         body.begin(0);
         assert!(!body.is_awaited());
         body.begin(8);
-        body.push(b"1234", None, &buffers, &budget);
+        body.push(b"1234", None, &buffers);
         assert!(body.is_awaited());
         body.finish(&[], b"");
         assert!(!body.is_awaited());
-        body.release(&buffers, &budget);
     }
 
     #[test]
     fn without_budget_nothing_is_kept_and_everything_passes() {
-        let (buffers, budget) = (Buffers::default(), budget(0));
+        let (buffers, memory) = (Buffers::default(), Memory::of(0));
         let mut body = Body::default();
         body.begin(1000);
-        body.push(b"abc", Some(0), &buffers, &budget);
+        body.push(b"abc", Some(0), &buffers);
+        body.pay(&mut memory.purse());
         assert!(!body.is_kept());
         assert_eq!(body.after(0), b"abc");
+    }
+
+    #[test]
+    fn bodies_that_arrive_slowly_leave_room_for_those_that_are_there() {
+        let (buffers, memory) = (Buffers::default(), Memory::of(64 * BUFFER as u64));
+        let body = |is_whole| {
+            let mut body = Body::default();
+            body.begin(BUFFER);
+            body.push(&[0; BUFFER], None, &buffers);
+            if is_whole {
+                body.finish(&[], b"");
+            }
+            body.pay(&mut memory.purse());
+            body
+        };
+        let mut slow: Vec<_> = (0..100).map(|_| body(false)).collect();
+        assert_eq!(slow.iter().filter(|body| body.is_kept()).count(), 48, "three quarters");
+        assert!((0..16).all(|_| body(true).is_kept()), "a quarter is left");
+        assert!(!body(true).is_kept());
+        slow[0].finish(&[], b"");
+        slow[0].pay(&mut memory.purse());
+        slow[1].release(&buffers, &mut memory.purse());
+        assert!(body(false).is_kept(), "who has come makes room for who is still coming");
     }
 }

@@ -275,7 +275,7 @@ impl Mirror {
         while self.call.poll_output().is_some() {}
         self.end_attempt(AttemptResult::Cancelled);
         self.service.admit(self.now);
-        self.copied.body.release(&self.worker.buffers, &self.worker.budget);
+        self.copied.body.release(&self.worker.buffers, &mut self.worker.purse());
         self.worker.give_back_record(self.call.take_record());
         self.worker.counters.borrow_mut().mirrored(self.service.key, self.result);
         self.worker.end_mirror();

@@ -30,6 +30,8 @@ pub(crate) struct Common {
     pub(crate) workers: usize,
     /// What is left of `limits.buffers`.
     pub(crate) buffers: Arc<AtomicU64>,
+    /// What is left of the part of it that bodies may hold while they arrive.
+    pub(crate) arriving: Arc<AtomicU64>,
 }
 
 /// A compiled configuration.

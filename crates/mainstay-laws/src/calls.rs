@@ -211,6 +211,7 @@ impl Play<'_> {
                 KeyVerdict::First,
                 KeyVerdict::Waits,
                 KeyVerdict::Replay { status: 201, age: Duration::ZERO },
+                KeyVerdict::NotKept { status: 201, age: Duration::ZERO },
                 KeyVerdict::Refused(KeyRefusal::Unknown),
             ])),
             15 => {

@@ -383,6 +383,10 @@ impl Call {
                 self.end(now, End::Replayed { status });
                 self.output(Output::Replay);
             }
+            KeyVerdict::NotKept { status, age } => {
+                self.record.push(now, Decision::AnswerNotKept { status, age });
+                self.refuse_key(now, KeyRefusal::NotKept);
+            }
             KeyVerdict::Refused(why) => self.refuse_key(now, why),
         }
     }

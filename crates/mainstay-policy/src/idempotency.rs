@@ -10,22 +10,34 @@
 //! - An answer is kept when an instance gave it, whatever its status, but for those by which it says that it did nothing
 //!   and wants to be asked again ([`invites_repeat`]): these free the key. So does what never reached an instance.
 //! - What may have been applied and has no answer to keep is remembered as that, and its repeats are refused.
-//! - Memory is bounded, by what each entry and each answer is counted as. For want of room the oldest answers go first
-//!   and their keys stay (a repeat is refused, not carried out); keys go, the oldest first, when they alone fill half of
-//!   the memory. A call whose key finds no room because all of it belongs to calls under way is refused.
+//! - Nothing is carried out whose answer could not be kept, as far as answers are short: room for [`ANSWER_BYTES`] is set
+//!   aside with the key, and a call for which there is none is refused while it is still true that nothing was done.
+//! - Memory is bounded, by what each entry and each answer is counted as, and shared among the callers (`shares.rs`). For
+//!   want of room the caller who keeps most loses its oldest answers first and their keys stay (a repeat is refused, not
+//!   carried out, and learns the status); keys go, the oldest first, when those without an answer fill half of what that
+//!   caller keeps. What calls under way hold is never taken from them.
 //! - A key is forgotten `ttl` after its call ended. Nothing is swept: each access drops what has come to its end.
 
-use std::collections::{BTreeMap, VecDeque};
+mod shares;
+
+use std::collections::BTreeMap;
 
 use mainstay_core::{Bytes, CallId, Duration, Instant};
 
 use crate::IdempotencySettings;
+use shares::{Place, Shares};
 
 /// Calls that may wait for the first of their key.
 pub const KEY_WAITERS_MAX: usize = 64;
 
-/// What a key counts for without its answer: its places in the map and in the order, its waiters.
-const ENTRY_BYTES: u64 = 256;
+/// What is set aside for the answer of a call before it is carried out: enough for what an order is mostly answered with.
+pub const ANSWER_BYTES: u64 = 2048;
+
+/// What a key counts for without its answer: its places in the map and in the orders, its caller's, its waiters.
+const ENTRY_BYTES: u64 = 384;
+
+/// What a call under way holds at the least.
+const CALL_BYTES: u64 = ENTRY_BYTES + ANSWER_BYTES;
 
 /// Under what a key is known: the hash of its route, its caller and its text. Evenly hashed with a secret seed, since two
 /// callers whose hashes met would see each other's answers.
@@ -36,11 +48,18 @@ pub struct KeyId(pub u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub u128);
 
+/// Whose part of the memory a key counts against: what a caller cannot choose as it likes, such as the network that it
+/// calls from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyOwner(pub u64);
+
 /// A call that asks about its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyAsking {
     /// The key.
     pub key: KeyId,
+    /// Whose it is.
+    pub owner: KeyOwner,
     /// What it is asked with.
     pub fingerprint: Fingerprint,
     /// Which call.
@@ -61,6 +80,13 @@ pub enum KeyLookup<A> {
         /// Since it was complete.
         age: Duration,
     },
+    /// The first was answered, and its answer is not kept: this one is refused with [`KeyRefusal::NotKept`].
+    NotKept {
+        /// The status of the answer.
+        status: u16,
+        /// Since it was complete.
+        age: Duration,
+    },
     /// It is not carried out and there is no answer for it.
     Refused(KeyRefusal),
 }
@@ -78,7 +104,7 @@ pub enum KeyRefusal {
     NotKept,
     /// The first may have been applied, and nobody knows its answer.
     Unknown,
-    /// No memory is left for another key.
+    /// Calls under way of its owner hold all that one may of the memory.
     Full,
 }
 
@@ -104,10 +130,13 @@ impl KeyRefusal {
 /// What became of the call that was let through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyOutcome<A> {
-    /// This answer, which takes so many bytes.
-    Answer(A, u64),
-    /// An answer that cannot be kept.
-    NotKept,
+    /// It was answered.
+    Answered {
+        /// With this status.
+        status: u16,
+        /// The answer and the bytes that it takes, where it can be kept.
+        kept: Option<(A, u64)>,
+    },
     /// It may have been applied, and there is no answer.
     Unknown,
     /// Nothing was done: whoever comes next is the first.
@@ -153,6 +182,9 @@ pub const fn key_end(answer: Option<WholeAnswer>, applied: bool, honoured: bool)
         Some(answer) if !invites_repeat(answer.status, answer.retry_after) => {
             if answer.kept {
                 KeyEnd::Kept
+            } else if honoured {
+                // The service has its own answer for the repeat.
+                KeyEnd::Free
             } else {
                 KeyEnd::NotKept
             }
@@ -166,19 +198,15 @@ pub const fn key_end(answer: Option<WholeAnswer>, applied: bool, honoured: bool)
 #[derive(Debug)]
 pub struct IdempotencyKeys<A, W> {
     ttl: Duration,
-    memory: u64,
     entries: BTreeMap<KeyId, Entry<A, W>>,
-    /// The keys whose call is over, in the order of their ends.
-    over: VecDeque<(KeyId, Instant)>,
-    /// So many at the front of `over` have no answer any more.
-    bare: usize,
-    used: u64,
+    shares: Shares,
     dropped: u64,
     forgotten: u64,
 }
 
 #[derive(Debug)]
 struct Entry<A, W> {
+    owner: KeyOwner,
     fingerprint: Fingerprint,
     state: State<A, W>,
 }
@@ -186,9 +214,23 @@ struct Entry<A, W> {
 #[derive(Debug)]
 enum State<A, W> {
     Running { call: CallId, waiting: Vec<(CallId, W)> },
-    Answered { answer: A, bytes: u64, at: Instant },
-    NotKept,
+    Over { at: Instant, left: Left<A> },
+}
+
+/// What is left of a call that is over.
+#[derive(Debug)]
+enum Left<A> {
+    Answer { status: u16, kept: Option<(A, u64)> },
     Unknown,
+}
+
+impl<A> Left<A> {
+    fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Answer { kept: Some((_, bytes)), .. } => Some(*bytes),
+            _ => None,
+        }
+    }
 }
 
 /// What the keys of a service take.
@@ -196,8 +238,10 @@ enum State<A, W> {
 pub struct KeyFigures {
     /// Keys that are remembered.
     pub keys: u64,
-    /// Bytes that they and their answers count for.
+    /// Bytes that they and their answers count for, and what calls under way hold.
     pub bytes: u64,
+    /// Of these bytes what calls under way hold.
+    pub lent: u64,
     /// Answers that had to make room before their time.
     pub dropped: u64,
     /// Keys that had to make room before their time.
@@ -208,47 +252,37 @@ impl<A: Clone, W> IdempotencyKeys<A, W> {
     /// No keys, in at most `memory`.
     #[must_use]
     pub fn new(ttl: Duration, memory: Bytes) -> Self {
-        Self {
-            ttl,
-            memory: memory.0,
-            entries: BTreeMap::new(),
-            over: VecDeque::new(),
-            bare: 0,
-            used: 0,
-            dropped: 0,
-            forgotten: 0,
-        }
+        Self { ttl, entries: BTreeMap::new(), shares: Shares::new(memory.0), dropped: 0, forgotten: 0 }
     }
 
     /// Takes on another length and another memory. What is under way stays.
     pub fn configure(&mut self, now: Instant, ttl: Duration, memory: Bytes) {
-        (self.ttl, self.memory) = (ttl, memory.0);
+        self.ttl = ttl;
+        self.shares.configure(memory.0);
         self.expire(now);
-        self.make_room(0);
+        self.make_room(0, None);
     }
 
     /// Looks a call's key up. A call that waits is woken through `waker`; asking again replaces it.
     pub fn look_up(&mut self, now: Instant, asking: KeyAsking, waker: impl FnOnce() -> W) -> KeyLookup<A> {
         self.expire(now);
-        let Some(entry) = self.entries.get_mut(&asking.key) else { return self.begin(asking) };
+        let Some(entry) = self.entries.get_mut(&asking.key) else { return self.begin(now, asking) };
         if entry.fingerprint != asking.fingerprint {
             return KeyLookup::Refused(KeyRefusal::Reused);
         }
         match &mut entry.state {
             State::Running { waiting, .. } => wait(waiting, asking.call, waker),
-            State::Answered { answer, at, .. } => KeyLookup::Replay { answer: answer.clone(), age: now.since(*at) },
-            State::NotKept => KeyLookup::Refused(KeyRefusal::NotKept),
-            State::Unknown => KeyLookup::Refused(KeyRefusal::Unknown),
+            State::Over { at, left } => repeat(left, now.since(*at)),
         }
     }
 
-    fn begin(&mut self, asking: KeyAsking) -> KeyLookup<A> {
-        if !self.make_room(ENTRY_BYTES) {
+    fn begin(&mut self, now: Instant, asking: KeyAsking) -> KeyLookup<A> {
+        let KeyAsking { key, owner, fingerprint, call } = asking;
+        if !self.lend(now, owner, CALL_BYTES) {
             return KeyLookup::Refused(KeyRefusal::Full);
         }
-        self.used += ENTRY_BYTES;
-        let state = State::Running { call: asking.call, waiting: Vec::new() };
-        self.entries.insert(asking.key, Entry { fingerprint: asking.fingerprint, state });
+        let state = State::Running { call, waiting: Vec::new() };
+        self.entries.insert(key, Entry { owner, fingerprint, state });
         KeyLookup::First
     }
 
@@ -259,8 +293,24 @@ impl<A: Clone, W> IdempotencyKeys<A, W> {
         }
     }
 
+    /// Lends `bytes` to a call of `owner`, beside the room for a short answer that it has from the beginning: for a longer
+    /// one, or for its request's body. False when its caller has more under way than is left for all others.
+    pub fn lend(&mut self, now: Instant, owner: KeyOwner, bytes: u64) -> bool {
+        self.expire(now);
+        let lends = self.shares.may_borrow(owner, bytes) && self.make_room(bytes, None);
+        if lends {
+            self.shares.lend(owner, bytes);
+        }
+        lends
+    }
+
+    /// Takes back what [`IdempotencyKeys::lend`] has lent.
+    pub fn give_back(&mut self, owner: KeyOwner, bytes: u64) {
+        self.shares.give_back(owner, bytes);
+    }
+
     /// The first call of `key` is over. Gives back what became of the key and who is to be woken, and does nothing when
-    /// `call` is not the one that was let through.
+    /// `call` is not the one that was let through. What was lent for the answer is to be given back before.
     pub fn settle(
         &mut self,
         now: Instant,
@@ -269,91 +319,109 @@ impl<A: Clone, W> IdempotencyKeys<A, W> {
         outcome: KeyOutcome<A>,
     ) -> (KeyEnd, Vec<(CallId, W)>) {
         let Some(entry) = self.entries.get_mut(&key) else { return (KeyEnd::Free, Vec::new()) };
+        let owner = entry.owner;
         let waiting = match &mut entry.state {
             State::Running { call: first, waiting } if *first == call => std::mem::take(waiting),
             _ => return (KeyEnd::Free, Vec::new()),
         };
-        if matches!(outcome, KeyOutcome::Free) {
+        self.shares.give_back(owner, CALL_BYTES);
+        let Some((left, end)) = self.remember(now, owner, outcome) else {
             self.entries.remove(&key);
-            self.used -= ENTRY_BYTES;
             return (KeyEnd::Free, waiting);
-        }
-        let (state, end) = self.remember(now, outcome);
+        };
+        self.shares.keep(Place { owner, at: now, key }, left.bytes());
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.state = state;
+            entry.state = State::Over { at: now, left };
         }
-        self.over.push_back((key, now));
         (end, waiting)
     }
 
-    fn remember(&mut self, now: Instant, outcome: KeyOutcome<A>) -> (State<A, W>, KeyEnd) {
+    /// What is left of a call; `None` when it did nothing.
+    fn remember(&mut self, now: Instant, owner: KeyOwner, outcome: KeyOutcome<A>) -> Option<(Left<A>, KeyEnd)> {
         self.expire(now);
         match outcome {
-            KeyOutcome::Answer(answer, bytes) if self.make_room(bytes) => {
-                self.used += bytes;
-                (State::Answered { answer, bytes, at: now }, KeyEnd::Kept)
+            KeyOutcome::Answered { status, kept: Some((answer, bytes)) }
+                if self.make_room(ENTRY_BYTES + bytes, Some(owner)) =>
+            {
+                Some((Left::Answer { status, kept: Some((answer, bytes)) }, KeyEnd::Kept))
             }
-            KeyOutcome::Answer(..) | KeyOutcome::NotKept => (State::NotKept, KeyEnd::NotKept),
-            KeyOutcome::Unknown | KeyOutcome::Free => (State::Unknown, KeyEnd::Unknown),
+            KeyOutcome::Answered { status, .. } => Some((Left::Answer { status, kept: None }, KeyEnd::NotKept)),
+            KeyOutcome::Unknown => Some((Left::Unknown, KeyEnd::Unknown)),
+            KeyOutcome::Free => None,
         }
     }
 
     /// Drops what is past its time.
     fn expire(&mut self, now: Instant) {
-        while self.over.front().is_some_and(|(_, at)| now.since(*at) >= self.ttl) {
-            self.forget_oldest();
+        while let Some((at, key)) = self.shares.oldest().filter(|(at, _)| now.since(*at) >= self.ttl) {
+            let Some(entry) = self.entries.remove(&key) else { return };
+            self.shares.forget(Place { owner: entry.owner, at, key }, entry.answer_bytes());
         }
     }
 
-    /// Makes room for `bytes`; whether there is.
-    fn make_room(&mut self, bytes: u64) -> bool {
+    /// Makes room for `bytes`, which `keeper` is to keep or somebody to borrow; whether there is.
+    fn make_room(&mut self, bytes: u64, keeper: Option<KeyOwner>) -> bool {
         // What could not fit beside nothing at all drops nothing.
-        if bytes > self.memory {
+        if !self.shares.could_have_room(bytes) {
             return false;
         }
-        while self.used + bytes > self.memory {
-            let only_keys = self.bare as u64 * ENTRY_BYTES >= self.memory / 2;
-            if !only_keys && self.drop_oldest_answer() {
-                self.dropped += 1;
-            } else if self.forget_oldest() {
-                self.forgotten += 1;
-            } else {
+        while !self.shares.have_room(bytes) {
+            let gives = self.shares.who_gives(keeper.map(|owner| (owner, bytes)));
+            if !gives.is_some_and(|owner| self.take_from(owner)) {
                 return false;
             }
         }
         true
     }
 
-    fn drop_oldest_answer(&mut self) -> bool {
-        while let Some((key, _)) = self.over.get(self.bare) {
-            self.bare += 1;
-            if let Some(entry) = self.entries.get_mut(key)
-                && let State::Answered { bytes, .. } = entry.state
-            {
-                entry.state = State::NotKept;
-                self.used -= bytes;
-                return true;
-            }
+    /// Takes what `owner` loses first; false when it has nothing.
+    fn take_from(&mut self, owner: KeyOwner) -> bool {
+        if let Some(place) = self.shares.answer_to_go(owner) {
+            return self.drop_answer(place);
         }
-        false
+        let Some(place) = self.shares.key_to_go(owner) else { return false };
+        let Some(entry) = self.entries.remove(&place.key) else { return false };
+        self.shares.forget(place, entry.answer_bytes());
+        self.forgotten += 1;
+        true
     }
 
-    fn forget_oldest(&mut self) -> bool {
-        let Some((key, _)) = self.over.pop_front() else { return false };
-        self.bare = self.bare.saturating_sub(1);
-        let answer = match self.entries.remove(&key) {
-            Some(Entry { state: State::Answered { bytes, .. }, .. }) => bytes,
-            _ => 0,
-        };
-        self.used -= ENTRY_BYTES + answer;
+    fn drop_answer(&mut self, place: Place) -> bool {
+        let Some(entry) = self.entries.get_mut(&place.key) else { return false };
+        let State::Over { left: Left::Answer { kept, .. }, .. } = &mut entry.state else { return false };
+        let Some((_, bytes)) = kept.take() else { return false };
+        self.shares.drop_answer(place, bytes);
+        self.dropped += 1;
         true
     }
 
     /// What they take.
     #[must_use]
     pub fn figures(&self) -> KeyFigures {
-        let keys = self.entries.len() as u64;
-        KeyFigures { keys, bytes: self.used, dropped: self.dropped, forgotten: self.forgotten }
+        KeyFigures {
+            keys: self.entries.len() as u64,
+            bytes: self.shares.used(),
+            lent: self.shares.lent(),
+            dropped: self.dropped,
+            forgotten: self.forgotten,
+        }
+    }
+}
+
+impl<A, W> Entry<A, W> {
+    fn answer_bytes(&self) -> Option<u64> {
+        match &self.state {
+            State::Over { left, .. } => left.bytes(),
+            State::Running { .. } => None,
+        }
+    }
+}
+
+fn repeat<A: Clone>(left: &Left<A>, age: Duration) -> KeyLookup<A> {
+    match left {
+        Left::Answer { kept: Some((answer, _)), .. } => KeyLookup::Replay { answer: answer.clone(), age },
+        Left::Answer { status, kept: None } => KeyLookup::NotKept { status: *status, age },
+        Left::Unknown => KeyLookup::Refused(KeyRefusal::Unknown),
     }
 }
 
@@ -373,6 +441,7 @@ impl KeyFigures {
         Self {
             keys: self.keys + other.keys,
             bytes: self.bytes + other.bytes,
+            lent: self.lent + other.lent,
             dropped: self.dropped + other.dropped,
             forgotten: self.forgotten + other.forgotten,
         }

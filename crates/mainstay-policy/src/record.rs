@@ -60,6 +60,13 @@ pub enum Decision {
         /// How old it is.
         age: Duration,
     },
+    /// The first with the key was answered, and that answer is not kept.
+    AnswerNotKept {
+        /// Its status.
+        status: u16,
+        /// How old it is.
+        age: Duration,
+    },
     /// The caller left, and the call goes on so that its answer can be kept.
     GoesOn,
     /// What became of the key that the call had.

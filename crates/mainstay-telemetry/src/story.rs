@@ -145,6 +145,15 @@ impl FoundRecord {
                 ),
                 self.key("idempotency.ttl"),
             ),
+            Decision::AnswerNotKept { status, age } => told(
+                "answer_not_kept",
+                format!(
+                    "the first with its Idempotency-Key was answered {} ago with status {status}, and that answer is not \
+                     kept: nothing is carried out",
+                    Short(age)
+                ),
+                self.key("idempotency.memory"),
+            ),
             Decision::GoesOn => told(
                 "goes_on",
                 "the caller left after something was sent: the call goes on, for the answer that repeats of its key get",

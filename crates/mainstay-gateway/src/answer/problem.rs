@@ -102,7 +102,7 @@ const fn key(why: KeyRefusal) -> (&'static str, &'static str) {
             "http_request_denied",
             "A request with this Idempotency-Key may have been carried out; its answer is not known.",
         ),
-        KeyRefusal::Full => ("http_request_denied", "No memory is left for another Idempotency-Key."),
+        KeyRefusal::Full => ("http_request_denied", "Too much with an Idempotency-Key is under way from this address."),
     }
 }
 

@@ -6,6 +6,7 @@ use mainstay_core::{Duration, Limit};
 use mainstay_policy::{AttemptOrder, AttemptReason, Input, Output};
 use mainstay_telemetry::AttemptResult;
 
+use super::keeping::purse;
 use super::{Answer, Exchange};
 use crate::answer::Problem;
 use crate::message::BodyNews;
@@ -23,8 +24,10 @@ impl Exchange<'_> {
         }
         // What the slowest has not sent must not be dropped.
         let sent = self.attempts.iter().map(Attempt::sent).min();
-        let memory = (&self.parts.worker.buffers, &self.parts.worker.budget);
-        match self.parts.caller.poll_body(cx, self.parts.body, sent, memory) {
+        let worker = self.parts.worker;
+        let news = self.parts.caller.poll_body(cx, self.parts.body, sent, &worker.buffers);
+        self.parts.body.pay(&mut purse(&mut self.key, worker));
+        match news {
             Poll::Pending => false,
             Poll::Ready(BodyNews::Data | BodyNews::End) => self.body_came(),
             Poll::Ready(BodyNews::Refused(reject)) => self.bad_request(Problem::Rejected(reject)),

@@ -16,8 +16,10 @@ use crate::clock::unix_time;
 use crate::forward::{Again, ResponseContext, write_response_fields};
 use crate::idempotency::{BODY_MIN, HeldKey, KeyParts};
 use crate::kept::{Kept, Taking};
+use crate::purse::Purse;
 use crate::stale::{Presented, StaleStore, caching_answer, caching_request};
 use crate::upstream::Attempt;
+use crate::worker::Worker;
 
 /// A kept answer on its way to the caller.
 pub(super) struct Giving {
@@ -30,17 +32,30 @@ pub(super) struct Giving {
 impl Exchange<'_> {
     /// Asks for the key of the request.
     pub(super) fn ask_key(&mut self, cx: &Context<'_>) {
-        let verdict = match self.read_key() {
-            Ok(key) => {
-                self.key = Some(Box::new(key));
-                self.look_key_up(cx)
-            }
+        let verdict = match self.ask_with() {
+            Ok(()) => self.look_key_up(cx),
             Err(why) => KeyVerdict::Refused(why),
         };
         self.input(Input::Key(verdict));
     }
 
-    fn read_key(&self) -> Result<HeldKey, KeyRefusal> {
+    /// The key of the request; `None` when it has none that is kept, or one that is no key.
+    pub(super) fn read_key(&self) -> Option<Box<HeldKey>> {
+        if !self.plan.facts.keyed {
+            return None;
+        }
+        let parts = KeyParts {
+            call: self.leg.call.id(),
+            route: &self.plan.route.label,
+            client: self.plan.asker.client,
+            request: self.parts.caller.request(),
+        };
+        let store = self.parts.local.shared.services.get(self.leg.index)?.keys.as_ref()?;
+        HeldKey::new(store, &parts, self.parts.worker.clock).map(Box::new)
+    }
+
+    /// Says what the key is asked with.
+    fn ask_with(&mut self) -> Result<(), KeyRefusal> {
         let body = &*self.parts.body;
         let length = match self.plan.body {
             BodyLength::Exactly(length) => Some(length),
@@ -48,21 +63,13 @@ impl Exchange<'_> {
         };
         let covered = kept_for_key(self.kept_for_retries());
         let beginning = body.after(0);
+        let key = self.key.as_mut().ok_or(KeyRefusal::Malformed)?;
         if !body.is_complete() && beginning.len() < covered {
-            // What other bodies take of the memory must not decide what this one stands for.
+            // How much memory there was must not decide what a body stands for.
             return Err(KeyRefusal::Full);
         }
-        let parts = KeyParts {
-            call: self.leg.call.id(),
-            route: &self.plan.route.label,
-            client: self.plan.asker.client,
-            request: self.parts.caller.request(),
-            body: &beginning[..beginning.len().min(covered)],
-            length,
-        };
-        let store = self.parts.local.shared.services.get(self.leg.index).and_then(|base| base.keys.as_ref());
-        let held = store.and_then(|store| HeldKey::new(store, &parts, self.parts.worker.clock));
-        held.ok_or(KeyRefusal::Malformed)
+        key.ask_with(self.parts.caller.request(), &beginning[..beginning.len().min(covered)], length);
+        Ok(())
     }
 
     fn look_key_up(&mut self, cx: &Context<'_>) -> KeyVerdict {
@@ -71,6 +78,10 @@ impl Exchange<'_> {
             KeyLookup::First => KeyVerdict::First,
             KeyLookup::Waits => KeyVerdict::Waits,
             KeyLookup::Refused(why) => KeyVerdict::Refused(why),
+            KeyLookup::NotKept { status, age } => {
+                self.first_status = Some(status);
+                KeyVerdict::NotKept { status, age }
+            }
             KeyLookup::Replay { answer, age } => {
                 let status = answer.view().status();
                 self.giving = Some(Giving { kept: answer, given: 0 });
@@ -81,11 +92,9 @@ impl Exchange<'_> {
 
     /// Looks again, while the first call of the key is under way.
     pub(super) fn poll_key(&mut self, cx: &Context<'_>) -> bool {
-        if !self.key.as_ref().is_some_and(|key| key.waits()) {
-            return false;
-        }
+        let Some(key) = self.key.as_mut().filter(|key| key.waits()) else { return false };
         if self.leg.call.has_ended() {
-            self.key = None;
+            key.leave();
             return false;
         }
         let verdict = self.look_key_up(cx);
@@ -121,15 +130,15 @@ impl Exchange<'_> {
         let inner = !self.outer.is_empty() && self.leg.call.may_be_applied();
         let leg = self.outer.first_mut().unwrap_or(&mut self.leg);
         let (whole, kept) = answer.map_or((None, None), |(whole, kept)| (Some(whole), kept));
+        let status = whole.map_or(0, |whole| whole.status);
         let Some(end) = leg.call.release_key(&leg.service.settings(), whole, self.applied || inner) else { return };
-        let outcome = match (end, kept) {
-            (KeyEnd::Kept, Some(kept)) => {
-                let size = kept.size();
-                KeyOutcome::Answer(kept, size)
+        let outcome = match end {
+            KeyEnd::Kept | KeyEnd::NotKept => {
+                let kept = kept.map(|kept| (Arc::clone(&kept), kept.size()));
+                KeyOutcome::Answered { status, kept }
             }
-            (KeyEnd::Kept | KeyEnd::NotKept, _) => KeyOutcome::NotKept,
-            (KeyEnd::Unknown, _) => KeyOutcome::Unknown,
-            (KeyEnd::Free, _) => KeyOutcome::Free,
+            KeyEnd::Unknown => KeyOutcome::Unknown,
+            KeyEnd::Free => KeyOutcome::Free,
         };
         let end = key.settle(self.now, outcome);
         leg.call.tell_key(self.now, end);
@@ -212,7 +221,7 @@ impl Exchange<'_> {
     pub(super) fn keep_answer(&mut self) {
         let Some(taking) = self.taking.take() else { return };
         let retry_after = taking.says_retry_after();
-        let kept = taking.finish(self.now, &self.parts.worker.budget);
+        let kept = taking.finish(self.now, &mut purse(&mut self.key, self.parts.worker));
         if let (Some(terms), Some(store), Some(kept)) = (self.terms.take(), self.stale_store(), &kept) {
             // Its age counts from when it was asked for: the way here is a part of it (RFC 9111, section 4.2.3).
             store.keep(self.plan.asker.began, &self.presented(), Arc::clone(kept), terms);
@@ -224,7 +233,7 @@ impl Exchange<'_> {
     /// What was taken down of an answer that is never complete.
     pub(super) fn drop_taking(&mut self) {
         if let Some(taking) = self.taking.take() {
-            taking.finish(self.now, &self.parts.worker.budget);
+            taking.finish(self.now, &mut purse(&mut self.key, self.parts.worker));
         }
     }
 }
@@ -304,6 +313,14 @@ impl Exchange<'_> {
             written = written.and_then(|_| machine.finish([], out)).map(|()| Piece::Last);
         }
         Some(written.unwrap_or(Piece::Broken))
+    }
+}
+
+/// From whose memory the call takes what it holds.
+pub(super) fn purse<'p>(key: &'p mut Option<Box<HeldKey>>, worker: &'p Worker) -> Purse<'p> {
+    match key {
+        Some(key) => Purse::Key(key),
+        None => worker.purse(),
     }
 }
 

@@ -9,7 +9,9 @@ use mainstay_policy::{Facts, Priority};
 use mainstay_telemetry::MirrorResult;
 
 use super::Exchange;
+use super::keeping::purse;
 use crate::forward::{ForwardingLines, RequestContext, write_request_fields};
+use crate::message::Body;
 use crate::mirror::{self, Copied};
 use crate::plan::hash_for;
 
@@ -31,6 +33,15 @@ impl Exchange<'_> {
         if !worker.begin_mirror() {
             return worker.counters.borrow_mut().mirrored(service.key, MirrorResult::Dropped);
         }
+        let mut body = std::mem::take(self.parts.body);
+        // The copy outlives the call and its key.
+        body.refund(&mut purse(&mut self.key, worker));
+        body.pay(&mut worker.purse());
+        if !body.is_kept() {
+            body.release(&worker.buffers, &mut worker.purse());
+            worker.end_mirror();
+            return worker.counters.borrow_mut().mirrored(service.key, MirrorResult::NotKept);
+        }
         let request = self.parts.caller.request();
         let path = &self.parts.scratch.canonical;
         let hash = hash_for(self.parts.local, mirror.service.0, request, path, asker.client);
@@ -38,13 +49,12 @@ impl Exchange<'_> {
         // No limit and no key of the original stands before the copy, and it is shed before any call.
         let (limited, keyed, stale, priority) = (false, false, false, Priority::Sheddable);
         let facts = Facts { hash, deadline, covers_body: true, limited, keyed, stale, priority, ..self.plan.facts };
-        let mut copied = self.copied();
-        copied.body = std::mem::take(self.parts.body);
+        let copied = self.copied(body);
         let (worker, service) = (Rc::clone(worker), Rc::clone(service));
         tokio::task::spawn_local(mirror::send(worker, service, copied, asker.method, facts));
     }
 
-    fn copied(&self) -> Copied {
+    fn copied(&self, body: Body) -> Copied {
         let request = self.parts.caller.request();
         let context = RequestContext {
             rules: &self.plan.route.request_fields,
@@ -68,7 +78,7 @@ impl Exchange<'_> {
             fields,
             length: self.plan.body,
             rules: self.plan.route.request_fields.clone(),
-            body: crate::message::Body::default(),
+            body,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use mainstay_config::FixedAnswer;
 use mainstay_core::Origin;
-use mainstay_policy::RefuseOrder;
+use mainstay_policy::{KeyRefusal, Refusal, RefuseOrder};
 use mainstay_telemetry::RouteKey;
 
 use super::settle::{Story, write_line};
@@ -17,7 +17,9 @@ impl Exchange<'_> {
     /// Says why the call has no other answer.
     pub(super) fn write_refusal(&mut self, order: &RefuseOrder) {
         let limit = self.limit_told().filter(|limit| !limit.verdict.admitted);
-        self.write_answer(&ProblemAnswer::of(order, limit));
+        let is_known = order.refusal == Refusal::Key(KeyRefusal::NotKept);
+        let first = self.first_status.filter(|_| is_known);
+        self.write_answer(&ProblemAnswer { first, ..ProblemAnswer::of(order, limit) });
     }
 
     /// Says what is wrong with the request.

@@ -7,6 +7,7 @@ use mainstay_http1::{BodyKind, BodyLength, Known, OutgoingRequest, ResponseFacts
 use mainstay_policy::{AnswerFacts, Input};
 use mainstay_telemetry::AttemptResult;
 
+use super::keeping::purse;
 use super::{Answer, Exchange};
 use crate::clock::unix_time;
 use crate::forward::{
@@ -151,8 +152,8 @@ impl Exchange<'_> {
         if let Some(piece) = self.give_piece() {
             return Poll::Ready(piece);
         }
-        let (buffers, budget) = (&self.parts.worker.buffers, &self.parts.worker.budget);
-        let taking = &mut self.taking;
+        let (worker, buffers) = (self.parts.worker, &self.parts.worker.buffers);
+        let (taking, key) = (&mut self.taking, &mut self.key);
         let relayed = self.relayed.and_then(|(number, _)| self.attempts.get_mut(number));
         let Some(attempt) = relayed else { return Poll::Ready(Piece::Broken) };
         let (_, machine, out) = self.parts.caller.answer(buffers);
@@ -162,7 +163,7 @@ impl Exchange<'_> {
                 AnswerNews::Data(data) => {
                     *sent += data.len() as u64;
                     if let Some(taking) = taking {
-                        taking.push(data, budget);
+                        taking.push(data, &mut purse(key, worker));
                     }
                     machine.data(data, out).map(|()| Piece::Passed)
                 }

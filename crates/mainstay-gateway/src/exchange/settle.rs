@@ -12,6 +12,7 @@ use mainstay_telemetry::{
     all_tries, hedge_results, tries as tries_of,
 };
 
+use super::keeping::purse;
 use super::{Exchange, Leg};
 use crate::answer::Problem;
 use crate::caller::CallerSide;
@@ -81,7 +82,7 @@ impl Exchange<'_> {
             self.write_story(&story);
         }
         self.mirror();
-        self.parts.body.release(&worker.buffers, &worker.budget);
+        self.parts.body.release(&worker.buffers, &mut purse(&mut self.key, worker));
         self.tell_limits();
         self.count_and_record(&self.leg);
         worker.give_back_record(self.leg.call.take_record());

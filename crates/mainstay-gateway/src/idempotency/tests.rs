@@ -50,9 +50,10 @@ fn asking(store: &KeyStore, asked: &Asked) -> KeyAsking {
     let mut head = RequestHead::default();
     RequestParser::new(Limits::default()).parse(asked.head.as_bytes(), &mut head).unwrap().unwrap();
     let request = head.view(asked.head.as_bytes());
-    let (route, client) = (asked.route, asked.client.parse().unwrap());
-    let length = Some(asked.body.len() as u64);
-    store.asking(&KeyParts { call: CallId(1), route, client, request, body: asked.body, length }).unwrap()
+    let (route, client): (_, IpAddr) = (asked.route, asked.client.parse().unwrap());
+    let key = store.key(&KeyParts { call: CallId(1), route, client, request }).unwrap();
+    let fingerprint = store.fingerprint(request, asked.body, Some(asked.body.len() as u64));
+    KeyAsking { key, owner: KeyOwner(network(client)), fingerprint, call: CallId(1) }
 }
 
 #[test]
@@ -89,13 +90,15 @@ fn a_call_that_vanishes_lets_go_of_its_key() {
     let clock = Clock::new();
     let held = |call| {
         let asking = KeyAsking { call: CallId(call), ..asking(&store, &ASKED) };
-        HeldKey { store: Arc::clone(&store), asking, clock, place: Place::None }
+        HeldKey { store: Arc::clone(&store), asking, clock, place: Place::None, body: 0, answer: 0 }
     };
     let look = |held: &mut HeldKey| held.look_up(clock.now(), Waker::noop());
     let (mut first, mut second, mut third) = (held(1), held(2), held(3));
     assert!(matches!(look(&mut first), KeyLookup::First));
     assert!(matches!(look(&mut second), KeyLookup::Waits));
+    assert!(first.hold_body(100_000) && first.hold_answer(100_000) && second.hold_body(100_000));
     drop(second);
     drop(first);
+    assert_eq!(store.figures().lent, 0, "and of what it was lent");
     assert!(matches!(look(&mut third), KeyLookup::Refused(mainstay_policy::KeyRefusal::Unknown)));
 }

@@ -11,6 +11,7 @@ use mainstay_policy::{forbids_keeping, may_give, may_keep};
 use super::*;
 use crate::buffers::Budget;
 use crate::kept::Taking;
+use crate::purse::Purse;
 use crate::route::RouteTable;
 
 /// Sun, 06 Nov 1994 08:49:37 GMT
@@ -218,10 +219,11 @@ fn presented<T>(url: &str, lines: &str, read: impl FnOnce(&Presented<'_>) -> T) 
 fn kept(answers: &[(&str, &str, &'static str)]) -> StaleStore {
     let store = StaleStore::new(&FallbackSettings::default());
     let budget = Budget::new(Arc::new(AtomicU64::new(1 << 20)));
+    let mut purse = Purse::Buffers { all: &budget, arriving: &budget };
     for (asked, lines, body) in answers {
         let mut taking = Taking::new(response(200, lines), None, 1 << 16);
-        taking.push(body.as_bytes(), &budget);
-        let kept = taking.finish(Instant::ORIGIN, &budget).unwrap();
+        taking.push(body.as_bytes(), &mut purse);
+        let kept = taking.finish(Instant::ORIGIN, &mut purse).unwrap();
         presented("/a", asked, |presented| {
             let terms = may_keep(&caching_request(presented.request), &caching_answer(kept.view(), NOW)).unwrap();
             store.keep(Instant::ORIGIN, presented, kept, terms);

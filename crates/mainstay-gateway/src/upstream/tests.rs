@@ -1,15 +1,12 @@
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream as StdStream};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use mainstay_core::EndpointId;
 use mainstay_http1::{BodyLength, OutgoingRequest};
 use mainstay_policy::AttemptReason;
 
 use super::*;
-use crate::buffers::Budget;
 
 const ORDER: AttemptOrder = AttemptOrder {
     attempt: 0,
@@ -45,13 +42,13 @@ fn complete(body: &mut Body) {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_connection_whose_request_is_not_out_carries_no_other() {
-    let (buffers, budget) = (Buffers::default(), Budget::new(Arc::new(AtomicU64::new(0))));
+    let buffers = Buffers::default();
     let (mut attempt, mut instance) = attempt(&buffers, BodyLength::Unknown).await;
     let mut body = Body::default();
     body.begin(0);
     // The instance reads nothing, so at some point the system takes no more...
     loop {
-        body.push(&[b'x'; CAPACITY / 4], Some(attempt.sent()), &buffers, &budget);
+        body.push(&[b'x'; CAPACITY / 4], Some(attempt.sent()), &buffers);
         attempt.take_body(&body, &FieldRules::default(), &buffers);
         if poll_fn(|cx| Poll::Ready(attempt.poll_write(cx))).await.is_pending() {
             break;
@@ -69,11 +66,11 @@ async fn a_connection_whose_request_is_not_out_carries_no_other() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_connection_that_is_done_carries_another_unless_something_unasked_came() {
-    let (buffers, budget) = (Buffers::default(), Budget::new(Arc::new(AtomicU64::new(0))));
+    let buffers = Buffers::default();
     let (mut attempt, mut instance) = attempt(&buffers, BodyLength::Exactly(2)).await;
     let mut body = Body::default();
     body.begin(0);
-    body.push(b"ab", Some(0), &buffers, &budget);
+    body.push(b"ab", Some(0), &buffers);
     complete(&mut body);
     attempt.take_body(&body, &FieldRules::default(), &buffers);
     poll_fn(|cx| attempt.poll_write(cx)).await;

@@ -32,6 +32,7 @@ use crate::clock::{Clock, unix_time};
 use crate::forward::HttpDate;
 use crate::listener::Accepted;
 use crate::mirror::MIRRORS_MAX;
+use crate::purse::Purse;
 use crate::snapshot::{Common, Snapshot};
 
 /// Records of decisions that lie ready for the next calls.
@@ -51,7 +52,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     pub(crate) seed: Seed,
     pub(crate) buffers: Buffers,
-    pub(crate) budget: Budget,
+    budget: Budget,
+    arriving: Budget,
     pub(crate) counters: RefCell<Recorder>,
     pub(crate) access: RefCell<AccessWriter>,
     pub(crate) records: RefCell<Option<RecordRing>>,
@@ -121,6 +123,7 @@ impl Worker {
             seed: common.seed.derive("call"),
             buffers: Buffers::default(),
             budget: Budget::new(Arc::clone(&common.buffers)),
+            arriving: Budget::new(Arc::clone(&common.arriving)),
             counters: RefCell::default(),
             access: RefCell::new(access),
             records: RefCell::new(records),
@@ -296,6 +299,11 @@ impl Worker {
     /// The configuration in force.
     pub(crate) fn local(&self) -> Rc<Local> {
         Rc::clone(&self.local.borrow())
+    }
+
+    /// The memory that ordinary calls take what they hold from.
+    pub(crate) fn purse(&self) -> Purse<'_> {
+        Purse::Buffers { all: &self.budget, arriving: &self.arriving }
     }
 
     /// The id of the next call.

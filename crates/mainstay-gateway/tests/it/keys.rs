@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::world::{Answer, Origin, World, config};
+use crate::world::{Answer, Caller, Origin, World, config};
 
 const TABLE: &str = "[service.shop.idempotency]\n";
 const CREATED: &str = "HTTP/1.1 201 Created\r\nContent-Length: 2\r\nLocation: /orders/7\r\n\
@@ -208,9 +208,88 @@ fn an_answer_that_is_too_large_to_keep_passes_and_its_key_is_remembered() {
         });
         let world = World::new(&config(&[origin.address], TABLE));
         assert_eq!(world.ask(&post("order-7", "1 EUR")).body.len(), 300_000);
-        is_refused(&world.ask(&post("order-7", "1 EUR")), 409, "key_not_kept");
+        let again = world.ask(&post("order-7", "1 EUR"));
+        is_refused(&again, 409, "key_not_kept");
+        assert!(again.text().contains("\"first_status\":200"), "what became of it is told: {again:?}");
+        let told = again.field("proxy-status").unwrap();
+        assert!(told.contains("received-status=200"), "{told}");
         assert_eq!(reached(&origin), 1);
+        let honours = "[service.shop.retry]\nidempotency_key = \"upstream\"\n";
+        let world = World::new(&config(&[origin.address], &format!("{TABLE}{honours}")));
+        for _ in 0..2 {
+            let answer = world.ask(&post("order-7", "1 EUR"));
+            assert_eq!(answer.status, 200, "a service that honours keys gives its own answer again");
+        }
+        assert_eq!(reached(&origin), 3);
     }
+}
+
+/// Callers whose bodies of 64 KiB stop in their middle.
+fn slow_callers(count: usize, connect: impl Fn() -> Caller, key: &str) -> Vec<Caller> {
+    let begin = |number| {
+        let mut caller = connect();
+        let key = if key.is_empty() { String::new() } else { format!("Idempotency-Key: {key}-{number}\r\n") };
+        let body = "x".repeat(60_000);
+        caller.send(format!("POST /slow HTTP/1.1\r\nHost: shop\r\n{key}Content-Length: 65536\r\n\r\n{body}"));
+        caller
+    };
+    (0..count).map(begin).collect()
+}
+
+#[test]
+fn strangers_who_fill_the_buffers_neither_refuse_an_order_nor_lose_its_answer() {
+    let origin = Origin::answering(CREATED);
+    let world = World::new(&config(&[origin.address], &format!("{TABLE}[limits]\nbuffers = \"1MiB\"\n")));
+    let strangers = slow_callers(40, || world.connect(), "");
+    until("a body that finds no room any more", || origin.connections.load(Ordering::SeqCst) > 0);
+    for (key, body) in [("order-7", "1 EUR".to_owned()), ("order-8", "x".repeat(40_000))] {
+        assert_eq!(world.ask(&post(key, &body)).status, 201);
+        let again = world.ask(&post(key, &body));
+        assert_eq!((again.status, again.field("idempotent-replayed")), (201, Some("true")), "{key}");
+    }
+    drop(strangers);
+}
+
+#[test]
+fn strangers_with_keys_of_their_own_leave_the_others_room() {
+    let origin = Origin::answering(CREATED);
+    let world = World::new(&config(&[origin.address], &format!("{TABLE}memory = \"1MiB\"\n")));
+    let mut strangers = slow_callers(40, || world.connect_from([127, 0, 0, 2]), "theirs");
+    is_refused(&strangers[39].answer(), 503, "key_full");
+    for (key, body) in [("order-7", "1 EUR".to_owned()), ("order-8", "x".repeat(40_000))] {
+        assert_eq!(world.ask(&post(key, &body)).status, 201);
+        assert_eq!(world.ask(&post(key, &body)).field("idempotent-replayed"), Some("true"), "{key}");
+    }
+    let mut short = world.connect_from([127, 0, 0, 2]);
+    short.send(post("order-9", "1 EUR"));
+    assert_eq!(short.answer().status, 201, "and for an order of ordinary length themselves");
+    assert_eq!(reached(&origin), 3);
+    drop(strangers);
+    let lent = || world.runtime.block_on(world.gateway.services())[0].keys.unwrap().lent;
+    until("what they were lent", || lent() == 0);
+}
+
+#[test]
+fn whoever_floods_the_service_with_keys_loses_its_own_and_nobody_elses() {
+    let origin = Origin::new(|_, mut instance| {
+        while instance.request().is_some() {
+            instance.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n{}", "x".repeat(2000)));
+        }
+    });
+    let world = World::new(&config(&[origin.address], &format!("{TABLE}memory = \"1MiB\"\n")));
+    let order = |number| world.ask(&post(&format!("order-{number}"), "1 EUR"));
+    assert!((0..20).all(|number| order(number).status == 200));
+    let mut flood = world.connect_from([127, 0, 0, 2]);
+    for number in 0..4000 {
+        flood.send(post(&format!("flood-{number}"), "1 EUR"));
+        assert_eq!(flood.answer().status, 200);
+    }
+    let figures = world.runtime.block_on(world.gateway.services())[0].keys.unwrap();
+    assert!(figures.forgotten > 1000, "the flood lost keys: {figures:?}");
+    for number in 0..20 {
+        assert_eq!(order(number).field("idempotent-replayed"), Some("true"), "order {number}");
+    }
+    assert_eq!(reached(&origin), 4020);
 }
 
 #[test]

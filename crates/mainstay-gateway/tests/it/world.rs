@@ -63,6 +63,17 @@ impl World {
         Caller { reader: BufReader::new(stream) }
     }
 
+    /// As [`World::connect`], of a caller at another address of this machine.
+    pub(crate) fn connect_from(&self, address: [u8; 4]) -> Caller {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Caller { reader: BufReader::new(stream) }
+    }
+
     /// Sends `request` on a connection of its own and reads the answer.
     pub(crate) fn ask(&self, request: &str) -> Answer {
         let mut caller = self.connect();

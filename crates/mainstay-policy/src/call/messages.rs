@@ -128,6 +128,13 @@ pub enum KeyVerdict {
         /// How old it is.
         age: Duration,
     },
+    /// The first was answered, and its answer is not kept: it is not carried out.
+    NotKept {
+        /// The status of the answer.
+        status: u16,
+        /// How old it is.
+        age: Duration,
+    },
     /// It is not carried out.
     Refused(KeyRefusal),
 }

@@ -175,6 +175,7 @@ fn input(verb: &str, rest: &[&str]) -> Input {
         ("key", ["first"]) => Input::Key(KeyVerdict::First),
         ("key", ["waits"]) => Input::Key(KeyVerdict::Waits),
         ("key", ["replay"]) => Input::Key(KeyVerdict::Replay { status: 201, age: Duration::from_secs(5) }),
+        ("key", ["not-kept"]) => Input::Key(KeyVerdict::NotKept { status: 201, age: Duration::from_secs(5) }),
         ("key", ["reused"]) => Input::Key(KeyVerdict::Refused(KeyRefusal::Reused)),
         ("waits", _) => Input::Waits { attempt: attempt() },
         ("unable", _) => Input::Unable { attempt: attempt() },

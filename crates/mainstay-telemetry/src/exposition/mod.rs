@@ -322,6 +322,7 @@ fn keys(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot, figures: &Figur
     family("mainstay_idempotency_bytes", Kind::Gauge, "Memory that they and their answers count for.", |keys| {
         keys.bytes
     });
+    family("mainstay_idempotency_lent_bytes", Kind::Gauge, "Of them what calls under way hold.", |keys| keys.lent);
     const MADE_ROOM: &str = "mainstay_idempotency_evicted_total";
     text.family(MADE_ROOM, Kind::Counter, "What had to make room before its time.");
     for (service, keys) in kept() {

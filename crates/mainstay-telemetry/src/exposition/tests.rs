@@ -45,7 +45,7 @@ fn figures() -> Figures {
             concurrency_limit: Some(1024),
             queued: 3,
             stale: Some(StaleFigures { answers: 7, bytes: 4096, evicted: 5 }),
-            keys: Some(KeyFigures { keys: 40, bytes: 10_240, dropped: 2, forgotten: 1 }),
+            keys: Some(KeyFigures { keys: 40, bytes: 10_240, lent: 2_432, dropped: 2, forgotten: 1 }),
             endpoints: vec![endpoint("127.0.0.1:9101", "ejected", 0), endpoint("[::1]:9102", "ready", 2)],
         }],
         connections: vec![("web".to_owned(), 64)],
@@ -110,6 +110,7 @@ fn what_happened_reads_so() {
         mainstay_idempotency_total{service="shop",result="replayed"} 1
         mainstay_idempotency_keys{service="shop"} 40
         mainstay_idempotency_bytes{service="shop"} 10240
+        mainstay_idempotency_lent_bytes{service="shop"} 2432
         mainstay_idempotency_evicted_total{service="shop",what="answer"} 2
         mainstay_idempotency_evicted_total{service="shop",what="key"} 1
         mainstay_mirrored_total{service="shop",result="answered"} 1

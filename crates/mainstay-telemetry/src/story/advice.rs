@@ -95,13 +95,17 @@ impl FoundRecord {
             KeyRefusal::InProgress => "the caller has to ask again with the same key a little later".to_owned(),
             KeyRefusal::NotKept => {
                 format!(
-                    "look in {service}'s own books for what was answered; raise service.{service}.idempotency.memory"
+                    "take the status for the answer, and {service}'s own books for the rest; raise \
+                     service.{service}.idempotency.memory"
                 )
             }
             KeyRefusal::Unknown => {
                 format!("look in {service}'s own books whether it was carried out, and only then take a new key")
             }
-            KeyRefusal::Full => format!("raise service.{service}.idempotency.memory, or shorten idempotency.ttl"),
+            KeyRefusal::Full => format!(
+                "raise service.{service}.idempotency.memory; where many callers come by one proxy, name it in \
+                 trusted_proxies"
+            ),
         }
     }
 

@@ -89,6 +89,6 @@ fn key_refused(why: KeyRefusal) -> &'static str {
         KeyRefusal::Unknown => {
             "the first with its Idempotency-Key may have been carried out, and nobody knows its answer"
         }
-        KeyRefusal::Full => "no memory is left for another Idempotency-Key",
+        KeyRefusal::Full => "calls under way from its address hold all that one address may of the memory for keys",
     }
 }

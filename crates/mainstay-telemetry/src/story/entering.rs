@@ -52,14 +52,17 @@ impl FoundRecord {
         let (text, key) = match end {
             KeyEnd::Kept => ("the answer is kept for repeats of the key", "idempotency.ttl"),
             KeyEnd::NotKept => (
-                "the answer is too large to keep, or finds no room: repeats of the key are refused",
+                "the answer is too large to keep, or finds no room: repeats of the key are refused and told its status",
                 "idempotency.memory",
             ),
             KeyEnd::Unknown => (
                 "something may have been done, and there is no answer: repeats of the key are refused",
                 "idempotency.ttl",
             ),
-            KeyEnd::Free => ("nothing was done: a repeat of the key is carried out", "idempotency"),
+            KeyEnd::Free => (
+                "nothing was done, or the service honours keys itself: a repeat of the key is carried out",
+                "idempotency",
+            ),
         };
         told("key", text, self.key(key))
     }

@@ -106,6 +106,7 @@ fn decisions() -> Vec<Decision> {
         Decision::KeyFirst => Decision::KeyFirst,
         Decision::KeyWaits => Decision::KeyWaits,
         Decision::Replayed { .. } => Decision::Replayed { status: 201, age: Duration::from_secs(5) },
+        Decision::AnswerNotKept { .. } => Decision::AnswerNotKept { status: 201, age: Duration::from_secs(5) },
         Decision::GoesOn => Decision::GoesOn,
         Decision::Key(_) => Decision::Key(KeyEnd::Kept),
         Decision::BreakerRefused { .. } => Decision::BreakerRefused { forced: false, retry_after },
@@ -205,6 +206,7 @@ fn every_decision_has_its_sentence_and_the_key_that_decides_it() {
             the first with its Idempotency-Key: it is carried out  [service.shop.idempotency]
             the first with its Idempotency-Key is still under way: it waits for that answer  [service.shop.idempotency]
             the first with its Idempotency-Key was answered 5 s ago with status 201: nothing is carried out, that answer is given again  [service.shop.idempotency.ttl]
+            the first with its Idempotency-Key was answered 5 s ago with status 201, and that answer is not kept: nothing is carried out  [service.shop.idempotency.memory]
             the caller left after something was sent: the call goes on, for the answer that repeats of its key get  [service.shop.idempotency]
             the answer is kept for repeats of the key  [service.shop.idempotency.ttl]
             refused: the breaker of the service is open; probes may pass in 1.5 s  [service.shop.breaker]
@@ -235,9 +237,9 @@ fn every_decision_has_its_sentence_and_the_key_that_decides_it() {
             attempt 1 to 127.0.0.1:9101; the endpoint was ejected, and this decides whether it comes back; of the others: 1 ejected, 1 taken out by an operator, 1 limping, 1 still warming up  [service.shop.outlier]
             attempt 1 to 127.0.0.1:9101; so few endpoints are usable that health and ejection are ignored; of the others: 1 taken out by an operator, 1 limping, 1 still warming up  [service.shop.panic]
             attempt 1 to 127.0.0.1:9101; the endpoint limps, and this shows whether it keeps pace with the others again; of the others: 2 ejected, 1 taken out by an operator, 1 still warming up  [service.shop.balance]
-            the answer is too large to keep, or finds no room: repeats of the key are refused  [service.shop.idempotency.memory]
+            the answer is too large to keep, or finds no room: repeats of the key are refused and told its status  [service.shop.idempotency.memory]
             something may have been done, and there is no answer: repeats of the key are refused  [service.shop.idempotency.ttl]
-            nothing was done: a repeat of the key is carried out  [service.shop.idempotency]
+            nothing was done, or the service honours keys itself: a repeat of the key is carried out  [service.shop.idempotency]
             the service has no endpoint that an operator has left in  [service.shop.endpoints]
             each endpoint with room was tried  [service.shop.endpoints]
             each endpoint has as many attempts under way as it may  [service.shop.bulkhead.per_endpoint]  [service.shop.pool.size]
@@ -364,11 +366,11 @@ fn every_end_says_its_status_and_what_can_be_done() {
             ended without an answer: the first with its Idempotency-Key is still under way; status 409  [service.shop.idempotency]
               -> the caller has to ask again with the same key a little later
             ended without an answer: the first with its Idempotency-Key was carried out, and its answer is not kept; status 409  [service.shop.idempotency]
-              -> look in shop's own books for what was answered; raise service.shop.idempotency.memory
+              -> take the status for the answer, and shop's own books for the rest; raise service.shop.idempotency.memory
             ended without an answer: the first with its Idempotency-Key may have been carried out, and nobody knows its answer; status 409  [service.shop.idempotency]
               -> look in shop's own books whether it was carried out, and only then take a new key
-            ended without an answer: no memory is left for another Idempotency-Key; status 503  [service.shop.idempotency]
-              -> raise service.shop.idempotency.memory, or shorten idempotency.ttl
+            ended without an answer: calls under way from its address hold all that one address may of the memory for keys; status 503  [service.shop.idempotency]
+              -> raise service.shop.idempotency.memory; where many callers come by one proxy, name it in trusted_proxies
             ended without an answer: the instance cannot be reached; status 502
               -> see whether there is a way from this node to 127.0.0.1:9102
             ended without an answer: no connection within the connect timeout; status 504
