@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mainstay-http1",
             "mainstay-config",
             "mainstay-telemetry",
+            "mainstay-sim",
             "mainstay-node",
         ],
     ),
