@@ -59,11 +59,11 @@ pub(super) struct RunningSet([Option<Running>; RUNNING_MAX]);
 
 impl RunningSet {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Running> {
-        self.0.iter().flatten()
+        self.0.iter().filter_map(Option::as_ref)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Running> {
-        self.0.iter_mut().flatten()
+        self.0.iter_mut().filter_map(Option::as_mut)
     }
 
     pub(super) fn get(&self, attempt: u8) -> Option<Running> {

@@ -14,8 +14,10 @@ use super::learned::Learned;
 use super::{Ask, Fleet};
 use crate::balance::{Candidates, Excluded};
 
-/// So many are left out of the draw; what more there are is passed over when it is drawn.
+/// So many are left out of the draw; what more there are is passed over when it is drawn...
 const LEFT_OUT: usize = 8;
+/// ...and among so many it makes no difference to leave out that few.
+const MANY: usize = 8 * LEFT_OUT;
 
 /// A call at a time when endpoints warm up.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +91,8 @@ impl Fleet {
         candidates: &Candidates,
         excluded: &mut Excluded,
     ) {
-        let Some(warming) = self.warming_for(now, ask) else { return };
         let count = self.warming.len();
+        let Some(warming) = self.warming_for(now, ask).filter(|_| count < MANY) else { return };
         for step in 0..count.min(LEFT_OUT) {
             let slot = self.warming[(ask.call.0 as usize).wrapping_add(step) % count];
             if self.endpoints.at(slot).is_some_and(|endpoint| warming.is_refused_by(slot, &endpoint.learned))
