@@ -84,8 +84,8 @@ pub fn status_line(out: &mut Vec<u8>, status: u16) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a field line.
-#[inline]
+/// Writes a field line. Inlined, for the name is a constant nearly always.
+#[inline(always)]
 pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     debug_assert!(validate_name(name).is_ok() && validate_value(value).is_ok());
     out.reserve(name.len() + value.len() + 4);

@@ -209,10 +209,16 @@ impl<'a> FieldsView<'a> {
         self.get_all(Known::Connection).flat_map(list_members)
     }
 
+    /// Whether some may be the names of fields: `false` says that none is. Nearly always there are none, or one word that
+    /// names none.
+    #[must_use]
+    pub fn nominates(self) -> bool {
+        self.get_all(Known::Connection).any(is_nomination)
+    }
+
     /// Those of them that can be the names of fields, which are then of this connection only.
     #[inline]
     pub fn nominations(self) -> impl Iterator<Item = &'a [u8]> + Clone {
-        // Nearly every such field says one word that names none.
         let telling = self.get_all(Known::Connection).filter(|value| is_nomination(value));
         telling.flat_map(list_members).filter(|option| is_nomination(option))
     }

@@ -11,13 +11,15 @@
 //! spaces separate the parts of a start line, nothing precedes a colon, no line is folded. At most two empty lines before
 //! a request line are passed over, as section 2.2 asks.
 
+use std::ops::Range;
+
 use crate::Received;
 use crate::fields::{Field, Span};
 use crate::framing::{Notes, RequestFacts, ResponseFacts, Side};
 use crate::head::{RequestHead, ResponseHead, Version};
 use crate::known::Known;
 use crate::reject::{Limits, Reject};
-use crate::syntax::{PATH, QUERY, TOKEN, control, is_blank, near_colon, run};
+use crate::syntax::{PATH, QUERY, TOKEN, control, is_blank, is_token, near_colon, run};
 use crate::target;
 
 /// Empty lines that may precede a request line.
@@ -243,14 +245,56 @@ fn field_line(input: &[u8], at: usize) -> Result<Line, Reject> {
     if line.starts_with(b"\r\n") {
         return Ok(Line::Empty { next: at + 2 });
     }
-    // Most names are known, and those need not be looked at byte by byte.
-    let near = near_colon(line).map(|length| (length, Known::of(&line[..length])));
-    let (length, known) = near.filter(|(_, known)| *known != Known::Other).unwrap_or_else(|| any_name(line));
-    let name_end = at + length;
-    if length > 0 && input.get(name_end) == Some(&b':') {
-        return field_value(input, at, name_end, known);
+    match usual_line(line, at) {
+        Some(usual) => Ok(usual),
+        None => any_line(input, at),
     }
-    match line {
+}
+
+/// A whole field line, which begins at `at`, with a name that is not long and a value without control characters; `None`
+/// for any other, of which [`any_line`] says what it is.
+#[inline(always)]
+fn usual_line(line: &[u8], at: usize) -> Option<Line> {
+    let (name, text) = line.split_at_checked(near_colon(line)?)?;
+    let known = Known::of(name);
+    // A name that is known is a token.
+    if known == Known::Other && !is_token(name) {
+        return None;
+    }
+    let end = control(text)?;
+    if !text[end..].starts_with(b"\r\n") {
+        return None;
+    }
+    let begin = at + name.len();
+    let field = Field { name: Span::new(at..begin), value: trimmed(text, 1..end, begin), known };
+    Some(Line::Field { field, next: begin + end + 2 })
+}
+
+/// The span of `range` in `text`, which begins at `at`, without the blanks at both ends.
+#[inline(always)]
+fn trimmed(text: &[u8], range: Range<usize>, at: usize) -> Span {
+    let (mut start, mut end) = (range.start, range.end);
+    while start < end && is_blank(text[start]) {
+        start += 1;
+    }
+    while end > start && is_blank(text[end - 1]) {
+        end -= 1;
+    }
+    Span::new(at + start..at + end)
+}
+
+/// Any line, byte by byte.
+#[inline(never)]
+fn any_line(input: &[u8], at: usize) -> Result<Line, Reject> {
+    let name_end = at + run(&input[at..], TOKEN);
+    if name_end > at && input.get(name_end) == Some(&b':') {
+        let Some(end) = line_end(input, name_end + 1, Reject::BadFieldValue)? else { return Ok(Line::Partial) };
+        let name = &input[at..name_end];
+        let (name, known) = (Span::new(at..name_end), Known::of(name));
+        let field = Field { name, value: trimmed(input, name_end + 1..end, 0), known };
+        return Ok(Line::Field { field, next: end + 2 });
+    }
+    match &input[at..] {
         [] | [b'\r'] => Ok(Line::Partial),
         [b'\r', ..] => Err(Reject::BareCr),
         [b'\n', ..] => Err(Reject::BareLf),
@@ -258,28 +302,6 @@ fn field_line(input: &[u8], at: usize) -> Result<Line, Reject> {
         _ if name_end == input.len() => Ok(Line::Partial),
         _ => Err(Reject::BadFieldName),
     }
-}
-
-/// The length of the token at the front, and which header that is.
-#[inline(never)]
-fn any_name(line: &[u8]) -> (usize, Known) {
-    let length = run(line, TOKEN);
-    (length, Known::of(&line[..length]))
-}
-
-#[inline(always)]
-fn field_value(input: &[u8], name_start: usize, name_end: usize, known: Known) -> Result<Line, Reject> {
-    let mut start = name_end + 1;
-    while input.get(start).copied().is_some_and(is_blank) {
-        start += 1;
-    }
-    let Some(line_end) = line_end(input, start, Reject::BadFieldValue)? else { return Ok(Line::Partial) };
-    let mut end = line_end;
-    while end > start && is_blank(input[end - 1]) {
-        end -= 1;
-    }
-    let field = Field { name: Span::new(name_start..name_end), value: Span::new(start..end), known };
-    Ok(Line::Field { field, next: line_end + 2 })
 }
 
 /// The place of the CRLF that ends the text from `start` on; `None` until it has come. A control character other than

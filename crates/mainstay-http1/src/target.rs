@@ -117,9 +117,8 @@ fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 fn is_port(digits: &[u8]) -> bool {
-    (1..=5).contains(&digits.len())
-        && digits.iter().all(u8::is_ascii_digit)
-        && digits.iter().fold(0u32, |port, digit| port * 10 + u32::from(digit - b'0')) <= u32::from(u16::MAX)
+    let port = |port: u32, digit: &u8| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0'));
+    (1..=5).contains(&digits.len()) && digits.iter().try_fold(0, port).is_some_and(|port| port <= u32::from(u16::MAX))
 }
 
 /// Whether every `%` is followed by two hexadecimal digits.

@@ -23,7 +23,7 @@ pub(super) struct Attempts([Option<Attempt>; PLACES]);
 
 impl Attempts {
     pub(super) fn iter(&self) -> impl Iterator<Item = &Attempt> {
-        self.0.iter().flatten()
+        self.0.iter().filter_map(Option::as_ref)
     }
 
     pub(super) fn get(&self, number: u8) -> Option<&Attempt> {
@@ -31,7 +31,7 @@ impl Attempts {
     }
 
     pub(super) fn get_mut(&mut self, number: u8) -> Option<&mut Attempt> {
-        self.0.iter_mut().flatten().find(|attempt| attempt.order.attempt == number)
+        self.0.iter_mut().filter_map(Option::as_mut).find(|attempt| attempt.order.attempt == number)
     }
 
     pub(super) fn are_several(&self) -> bool {

@@ -169,7 +169,8 @@ impl<'a> EndToEnd<'a> {
     /// Those of `fields`; `Trailer` is one of them where the body is chunked.
     pub(super) fn of(fields: FieldsView<'a>, chunked: bool) -> Self {
         let stay = if chunked { ONE_CONNECTION.without(Known::Trailer) } else { ONE_CONNECTION };
-        Self { fields, stay, nominations: fields.nominations().take(NOMINATIONS_MAX + 1).count() }
+        let count = || fields.nominations().take(NOMINATIONS_MAX + 1).count();
+        Self { fields, stay, nominations: if fields.nominates() { count() } else { 0 } }
     }
 
     #[inline]

@@ -135,14 +135,15 @@ impl ServiceCell {
     pub(crate) fn checkout(&self, now: Instant, to: EndpointId, needs: Freshness, waker: &Waker) -> Option<Found> {
         self.with(to, |cell| {
             loop {
-                let checkout = cell.pool.checkout(now, needs);
-                cell.close_expired(now);
-                match checkout {
+                match cell.pool.checkout(now, needs) {
                     Checkout::Reuse(id) => match cell.idle.get_mut(id.0 as usize).and_then(Option::take) {
                         Some(connection) if connection.is_quiet() => break Found::Reuse(connection),
                         _ => cell.pool.closed(id),
                     },
-                    Checkout::Connect(id) => break Found::Connect(id),
+                    Checkout::Connect(id) => {
+                        cell.close_expired(now);
+                        break Found::Connect(id);
+                    }
                     Checkout::Full => {
                         if !cell.waiting.iter().any(|waiting| waiting.will_wake(waker)) {
                             cell.waiting.push(waker.clone());
