@@ -84,15 +84,22 @@ impl ForwardingLines {
         }
         let host = request.authority().unwrap_or_default();
         let of = (request.version(), context.rules.replaced_of(FORWARDING));
-        if self.of != Some(of) || self.host != host {
-            self.lines.clear();
-            forwarded(request, context, &mut self.lines);
-            self.host.clear();
-            self.host.extend_from_slice(host);
-            self.of = Some(of);
+        if self.of == Some(of) && self.host == host {
+            return out.extend_from_slice(&self.lines);
         }
-        out.extend_from_slice(&self.lines);
+        let begin = out.len();
+        forwarded(request, context, out);
+        self.of = Some(of);
+        keep(&mut self.host, host);
+        keep(&mut self.lines, &out[begin..]);
     }
+}
+
+/// Keeps `bytes` in no more room than they take, or in the room that there is.
+fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
+    kept.clear();
+    kept.reserve_exact(bytes.len());
+    kept.extend_from_slice(bytes);
 }
 
 /// Replaced by ours, or answered by us. `Traceparent` and `Tracestate` go by the trace's validity.
