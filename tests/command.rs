@@ -120,6 +120,11 @@ fn a_simulation_tells_what_holds_and_two_processes_say_the_same() {
     assert_eq!(play("crash", &files).status.code(), Some(0));
     assert!(std::fs::read_to_string(picture).unwrap().starts_with("<svg "));
     assert!(std::fs::read_to_string(page).unwrap().starts_with("<!DOCTYPE html>"));
+    let set = ["--set", "service.shop.retry=off", "--against", config.to_str().unwrap(), "--json"];
+    let two: serde_json::Value = serde_json::from_slice(&play("crash", &set).stdout).unwrap();
+    assert_eq!(two["report"]["requests"], two["against"]["requests"], "the same calls");
+    let keys: Vec<_> = two["differences"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
+    assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("service.shop.retry")), "{keys:?}");
     let nowhere = play("crash", &["--plot", "/no/such/folder/a.svg"]);
     assert!(said(&nowhere.stderr).contains("/no/such/folder/a.svg"), "{}", said(&nowhere.stderr));
 

@@ -263,6 +263,9 @@ pub(crate) struct SimulateArgs {
     /// Set one key of it, as service.shop.retry=off; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) set: Vec<(String, String)>,
+    /// Play the same under another configuration too, as it stands, and lay the two side by side
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
     /// The scenario: a file, or the name of one that comes along
     #[arg(short, long, value_name = "SCENARIO")]
     pub(crate) scenario: String,

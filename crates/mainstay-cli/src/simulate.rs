@@ -1,11 +1,14 @@
 //! `mainstay simulate`: a scenario in virtual time, under the configuration that a node would run.
 
+mod against;
+
 use std::io::ErrorKind;
 use std::path::Path;
 
 use mainstay_config::scenario::Scenario;
 use mainstay_config::{Config, load_scenario};
 use mainstay_node::ConfigFile;
+use mainstay_sim::report::Report;
 use mainstay_sim::shown::Shown;
 use mainstay_sim::{Unplayable, play, scenarios};
 use serde_json::json;
@@ -19,17 +22,32 @@ pub(crate) fn command(args: &SimulateArgs) -> Outcome {
     let loaded = ConfigFile::new(&args.config, args.set.clone()).load().map_err(|error| node::explained(&error))?;
     let scenario = scenario(&args.scenario, &loaded.config)?;
     let seed = args.seed.unwrap_or(scenario.seed);
-    let outcome = play(&loaded.config, &scenario, seed, &replay(args, seed));
-    let report = outcome.map_err(|unplayable| refused(&args.scenario, &unplayable))?.report;
-    let name = args.config.to_string_lossy();
-    let shown = Shown::one(&name, &report);
-    show::pictures(&shown, &args.pictures)?;
-    if args.json {
-        print::json(&json!(report))?;
-    } else {
-        show::summary(&shown)?;
+    let report = played(args, (&args.config, &args.set), &loaded.config, &scenario, seed)?;
+    match &args.against {
+        Some(file) => against::command(args, file, &scenario, &loaded.effective, &report)?,
+        None => alone(args, &report)?,
     }
     if report.held { Ok(()) } else { Err(Trouble::silent(1)) }
+}
+
+/// Plays the scenario under a configuration; the file and the keys are for the line that plays it again.
+fn played(
+    args: &SimulateArgs,
+    (file, set): (&Path, &[(String, String)]),
+    config: &Config,
+    scenario: &Scenario,
+    seed: u64,
+) -> Outcome<Report> {
+    let replay = replay(file, set, &args.scenario, seed);
+    let outcome = play(config, scenario, seed, &replay);
+    Ok(outcome.map_err(|unplayable| refused(&args.scenario, &unplayable))?.report)
+}
+
+fn alone(args: &SimulateArgs, report: &Report) -> Outcome {
+    let name = args.config.to_string_lossy();
+    let shown = Shown::one(&name, report);
+    show::pictures(&shown, &args.pictures)?;
+    if args.json { print::json(&json!(report)) } else { show::summary(&shown) }
 }
 
 /// The scenario in a file, or one that comes along: a file of that name comes first.
@@ -60,11 +78,10 @@ fn refused(scenario: &str, unplayable: &[Unplayable]) -> Trouble {
 }
 
 /// The line that plays the same again.
-fn replay(args: &SimulateArgs, seed: u64) -> String {
-    let set: String =
-        args.set.iter().map(|(key, value)| format!(" --set {}", quoted(&format!("{key}={value}")))).collect();
-    let config = quoted(&args.config.to_string_lossy());
-    format!("mainstay simulate -c {config}{set} -s {} --seed {seed}", quoted(&args.scenario))
+fn replay(file: &Path, set: &[(String, String)], scenario: &str, seed: u64) -> String {
+    let set: String = set.iter().map(|(key, value)| format!(" --set {}", quoted(&format!("{key}={value}")))).collect();
+    let config = quoted(&file.to_string_lossy());
+    format!("mainstay simulate -c {config}{set} -s {} --seed {seed}", quoted(scenario))
 }
 
 /// A word as a shell takes it.

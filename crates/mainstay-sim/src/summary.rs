@@ -323,7 +323,7 @@ fn list(out: &mut String, head: [&str; 2], rows: impl ExactSizeIterator<Item = [
 
 /// Columns as wide as their widest cell, lines no wider than the terminal.
 fn table<const N: usize>(out: &mut String, rows: &[[String; N]], terminal: Terminal) {
-    let cell = |text: &String| words::printable(&words::clipped(text, terminal.width / 2));
+    let cell = |text: &String| words::printable(&words::clipped(text, terminal.width - terminal.width / N / 2));
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(cell)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<_> = (0..N).map(width).collect();
