@@ -11,6 +11,7 @@ mod cpu;
 mod fuzz;
 mod process;
 mod storm;
+mod validate;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -36,6 +37,8 @@ enum Habit {
     },
     /// Play outages on real processes, the same for Mainstay and its peers, and judge what callers felt
     Storm(storm::StormArgs),
+    /// Hold the simulator to closed forms and published results, the long versions too
+    Validate(validate::ValidateArgs),
     /// Look for bytes that break a law: parsers, machines, configuration, calls
     Fuzz(fuzz::FuzzArgs),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Habit::Ci => ci::run(),
         Habit::Bench { what: Bench::Gateway(args) } => bench::gateway(&args),
         Habit::Storm(args) => storm::run(&args),
+        Habit::Validate(args) => validate::run(&args),
         Habit::Fuzz(args) => fuzz::run(&args),
     };
     match outcome {

@@ -2,6 +2,7 @@
 
 mod laws;
 mod stories;
+mod validation;
 
 use mainstay_config::{Config, Source, load_scenario};
 use mainstay_sim::Outcome;
