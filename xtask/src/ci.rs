@@ -8,11 +8,13 @@ use crate::{process, root};
 /// Runs every step and stops at the first that fails.
 pub(crate) fn run() -> Result<(), String> {
     step("format", cargo(&["fmt", "--all", "--check"]))?;
-    step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
+    features()?;
     step("tests", tests())?;
     step(
         "documentation",
-        cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"),
+        cargo(&["doc", "--workspace", "--all-features", "--no-deps", "--document-private-items"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     if process::find("cargo-deny").is_none() {
         println!("== dependencies: skipped: cargo-deny is not installed");
@@ -22,13 +24,42 @@ pub(crate) fn run() -> Result<(), String> {
     advisories()
 }
 
+/// What a user of the library may switch on or off, and what of it each brings along.
+const FEATURES: [(&str, &[&str]); 6] = [
+    ("tokio", &[]),
+    ("quanta", &[]),
+    ("tower", &[]),
+    ("config", &[]),
+    ("telemetry", &[]),
+    ("discover", &["tokio", "config"]),
+];
+
+/// The library with each set of its features.
+fn features() -> Result<(), String> {
+    println!("== features");
+    let begun = Instant::now();
+    for set in 0..1_u32 << FEATURES.len() {
+        let chosen = || FEATURES.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, feature)| feature);
+        let names: Vec<_> = chosen().map(|(name, _)| *name).collect();
+        if chosen().flat_map(|(_, brought)| *brought).any(|brought| !names.contains(brought)) {
+            continue;
+        }
+        let names = names.join(",");
+        let library = ["clippy", "--quiet", "-p", "mainstay", "--lib", "--no-default-features", "--features", &names];
+        let mut command = cargo(&library);
+        process::run(command.args(["--", "-D", "warnings"])).map_err(|why| format!("features {names:?}: {why}"))?;
+    }
+    println!("== features: well after {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
 /// Programs that some stories need beside us. Such a story's module and name are `peers::` and the program.
 const PEERS: [&str; 6] = ["curl", "wrk", "nginx", "haproxy", "promtool", "schemathesis"];
 
 /// All tests, but for the stories whose program is not installed: the runner counts those as filtered out, so that what
 /// was not played is never counted as passed.
 fn tests() -> Command {
-    let mut command = cargo(&["test", "--workspace", "--"]);
+    let mut command = cargo(&["test", "--workspace", "--all-features", "--"]);
     for program in PEERS.into_iter().filter(|program| process::find(program).is_none()) {
         println!("== tests: skipped: the stories with {program}, which is not installed");
         command.arg("--skip").arg(format!("peers::{program}_"));

@@ -80,12 +80,25 @@ pub fn load(source: &Source<'_>) -> Result<Loaded, Problems> {
             overlay::lay_flags(tree, &source.overrides, sink);
         },
         |sink, tree| {
-            let config = sections::read(sink, tree)?;
+            let config = sections::read(sink, tree, true)?;
             warnings::look(&config, tree, sink);
             Some(config)
         },
     )
     .map(|(config, warnings, effective)| Loaded { config, warnings, effective })
+}
+
+/// Reads the configuration of a program that calls services and serves nobody: the same sections and keys, and none of
+/// them is needed. What is meant for a node has no effect there.
+///
+/// # Errors
+/// [`Problems`] when it cannot be used: every error, not only the first.
+pub fn load_for_program(source: &Source<'_>) -> Result<Config, Problems> {
+    let lay = |sink: &Sink<'_>, tree: &mut Tree| {
+        overlay::lay_environment(tree, &source.environment, sink);
+        overlay::lay_flags(tree, &source.overrides, sink);
+    };
+    read(source, lay, |sink, tree| sections::read(sink, tree, false)).map(|(config, ..)| config)
 }
 
 /// Reads a file that `discover = { file = … }` names: `endpoints` as in a service, and nothing else. `name` is what

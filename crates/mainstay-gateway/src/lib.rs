@@ -12,7 +12,6 @@ mod buffers;
 mod caller;
 mod clock;
 mod connect;
-mod discover;
 mod exchange;
 mod forward;
 mod gateway;

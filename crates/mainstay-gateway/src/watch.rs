@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mainstay_config::{Config, Endpoints};
 use mainstay_core::Seed;
+use mainstay_discover::Discovery;
 use mainstay_policy::EndpointSpec;
 
 use crate::clock::Clock;
-use crate::discover::Discovery;
 use crate::health::{Asked, Checks};
 use crate::worker::Workers;
 

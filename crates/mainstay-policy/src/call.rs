@@ -70,6 +70,8 @@ pub struct Call {
     retry: Option<Arc<Option<RetrySettings>>>,
     /// Its own fallbacks, where it brings some.
     fallback: Option<FallbackSettings>,
+    /// Of its attempts nothing is known but their ends.
+    opaque: bool,
     breaker: Option<BreakerPermit>,
     /// It is the first with its key, and nobody has learned yet what became of it.
     holds_key: bool,
@@ -134,6 +136,7 @@ impl Call {
             allowed: Duration::ZERO,
             retry: None,
             fallback: None,
+            opaque: false,
             breaker: None,
             holds_key: false,
             running: RunningSet::default(),
@@ -159,6 +162,12 @@ impl Call {
     /// Gives the call fallbacks of its own in place of the service's. To be said before [`Input::Begin`].
     pub fn set_fallback(&mut self, fallback: FallbackSettings) {
         self.fallback = Some(fallback);
+    }
+
+    /// Says that nothing is known of an attempt but its end: it counts as sent from its beginning, and an answer is over with
+    /// its head. To be said before [`Input::Begin`].
+    pub fn know_only_ends(&mut self) {
+        self.opaque = true;
     }
 
     /// Tells the call what happened. News that comes too late (of an attempt that was given up) changes nothing.

@@ -11,6 +11,7 @@ mod access_log;
 mod exposition;
 mod hedges;
 pub mod json;
+#[cfg(feature = "logs")]
 mod logs;
 mod method;
 mod metrics;
@@ -20,8 +21,11 @@ mod story;
 mod wall;
 
 pub use access_log::{AccessLog, AccessWriter, Line, LineFormat, TRIES_MAX, Tried, Try, all_tries, tries};
-pub use exposition::{CONTENT_TYPE, EndpointFigures, Figures, NodeFigures, ProcessFigures, ServiceFigures, render};
+pub use exposition::{
+    CONTENT_TYPE, EndpointFigures, Figures, NodeFigures, ProcessFigures, ServiceFigures, render, render_services,
+};
 pub use hedges::{HedgeResult, hedge_results};
+#[cfg(feature = "logs")]
 pub use logs::{LogFormat, LogLevel, LogStartError, start_logs};
 pub use method::Method;
 pub use metrics::{AttemptResult, Histogram, KeyResult, MirrorResult, Priority, Recorder, ShedReason, Snapshot};

@@ -228,7 +228,7 @@ impl<V> Builder<V> {
         let count = self.shards.unwrap_or_else(|| shards_for(&self.settings)).max(1);
         let time = self.time.unwrap_or_else(default_time);
         let seed = self.seed.unwrap_or_else(any_seed).derive(&self.name);
-        let shards = shards(&self.settings, count, seed, time.now());
+        let shards = shards(&self.name, &self.settings, count, seed, time.now());
         let inner = Inner {
             name: self.name,
             shards,
@@ -265,7 +265,7 @@ fn shards_for(settings: &ServiceSettings) -> usize {
 }
 
 /// Another one in each process and for each service.
-fn any_seed() -> Seed {
+pub(crate) fn any_seed() -> Seed {
     use std::hash::{BuildHasher, RandomState};
     Seed::new(RandomState::new().hash_one(0))
 }

@@ -216,7 +216,7 @@ where
     B: Fallback<T, E>,
 {
     type Output = Result<T, Error<E>>;
-    type IntoFuture = CallFuture<&'s Service<V>, V, F, Fut, T, E, C, B>;
+    type IntoFuture = CallFuture<&'s Service<V>, V, F, Fut, T, E, C, B, B::Future>;
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { service, facts, attempt, classify, fallback } = self;
@@ -230,10 +230,12 @@ type Beside<Fut> = Option<(u8, Pin<Box<Fut>>)>;
 pin_project! {
     /// A call on its way.
     #[must_use = "a future does nothing unless it is polled"]
-    pub struct CallFuture<S, V, F, Fut, T, E, C, B>
+    //
+    // Whether it may move to another thread is asked of its fields. None of them is of a type that a bound on a closure
+    // gives, for the compiler cannot prove such a bound there when an error is a box of some kind.
+    pub struct CallFuture<S, V, F, Fut, T, E, C, B, A>
     where
         S: Borrow<Service<V>>,
-        B: Fallback<T, E>,
     {
         // Before the driver, so that what runs is dropped before the call gives its permits back.
         #[pin]
@@ -243,7 +245,7 @@ pin_project! {
         #[pin]
         sleep: Option<Sleep>,
         #[pin]
-        falling: Option<B::Future>,
+        falling: Option<A>,
         armed: Instant,
         driver: Driver<S, V>,
         facts: Facts,
@@ -254,10 +256,9 @@ pin_project! {
     }
 }
 
-impl<S, V, F, Fut, T, E, C, B> CallFuture<S, V, F, Fut, T, E, C, B>
+impl<S, V, F, Fut, T, E, C, B, A> CallFuture<S, V, F, Fut, T, E, C, B, A>
 where
     S: Borrow<Service<V>>,
-    B: Fallback<T, E>,
 {
     pub(crate) fn new(service: S, facts: Facts, attempt: F, classify: C, fallback: B) -> Self {
         Self {
@@ -277,14 +278,15 @@ where
     }
 }
 
-impl<S, V, F, Fut, T, E, C, B> Future for CallFuture<S, V, F, Fut, T, E, C, B>
+impl<S, V, F, Fut, T, E, C, B, A> Future for CallFuture<S, V, F, Fut, T, E, C, B, A>
 where
     S: Borrow<Service<V>>,
     V: Clone,
     F: Attempts<V, Future = Fut>,
     Fut: Future<Output = Result<T, E>>,
     C: Classify<T, E>,
-    B: Fallback<T, E>,
+    B: Fallback<T, E, Future = A>,
+    A: Future<Output = Result<T, Error<E>>>,
 {
     type Output = Result<T, Error<E>>;
 
@@ -317,14 +319,15 @@ where
     }
 }
 
-impl<S, V, F, Fut, T, E, C, B> CallFuture<S, V, F, Fut, T, E, C, B>
+impl<S, V, F, Fut, T, E, C, B, A> CallFuture<S, V, F, Fut, T, E, C, B, A>
 where
     S: Borrow<Service<V>>,
     V: Clone,
     F: Attempts<V, Future = Fut>,
     Fut: Future<Output = Result<T, E>>,
     C: Classify<T, E>,
-    B: Fallback<T, E>,
+    B: Fallback<T, E, Future = A>,
+    A: Future<Output = Result<T, Error<E>>>,
 {
     /// Does what the call says; the answer, when it has one.
     fn carry_out(self: Pin<&mut Self>, steps: Steps<V>) -> Option<Result<T, Error<E>>> {
@@ -425,10 +428,9 @@ where
     }
 }
 
-impl<S, V, F, Fut, T, E, C, B> fmt::Debug for CallFuture<S, V, F, Fut, T, E, C, B>
+impl<S, V, F, Fut, T, E, C, B, A> fmt::Debug for CallFuture<S, V, F, Fut, T, E, C, B, A>
 where
     S: Borrow<Service<V>>,
-    B: Fallback<T, E>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallFuture").field("facts", &self.facts).finish_non_exhaustive()

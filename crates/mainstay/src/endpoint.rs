@@ -69,6 +69,12 @@ impl From<SocketAddr> for Endpoint<SocketAddr> {
     }
 }
 
+impl From<EndpointSpec> for Endpoint<SocketAddr> {
+    fn from(spec: EndpointSpec) -> Self {
+        Self { spec: spec.clone(), ..spec.address.into() }
+    }
+}
+
 /// What can be read as an endpoint with an address: `"10.0.0.1:80"`, a [`SocketAddr`], an [`Endpoint`].
 pub trait IntoEndpoint {
     /// Reads it.

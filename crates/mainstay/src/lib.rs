@@ -39,7 +39,14 @@
 //! With the feature `tokio`, which is on by default, waits are tokio's. Without it a thread keeps the time, and any runtime
 //! will do ([`time`]). Tests run in [`time::VirtualTime`], where an hour takes no time.
 
+pub mod alone;
 pub mod classify;
+#[cfg(feature = "config")]
+pub mod config;
+#[cfg(feature = "discover")]
+pub mod discover;
+#[cfg(feature = "telemetry")]
+pub mod metrics;
 pub mod sync;
 pub mod time;
 #[cfg(feature = "tower")]
@@ -52,6 +59,11 @@ mod error;
 mod facts;
 mod service;
 mod shard;
+#[cfg(feature = "telemetry")]
+mod telling;
+#[cfg(not(feature = "telemetry"))]
+#[path = "telling/off.rs"]
+mod telling;
 mod view;
 
 pub use builder::Builder;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mainstay_core::{Duration, Instant};
 use mainstay_policy::{BreakerOrder, Order};
 
-use crate::shard::{Shard, State, shard_of_thread};
+use crate::shard::{News, Shard, State, shard_of_thread};
 use crate::sync::RateLimiter;
 use crate::time::Time;
 use crate::view::{View, merge};
@@ -137,11 +137,32 @@ impl<V> Service<V> {
         self.inner.shards[shard].lock()
     }
 
-    /// Tells the other shards what `shard` has learned, when it is time.
-    pub(crate) fn tell_others(&self, shard: usize, now: Instant, news: &mainstay_policy::FleetDelta) {
-        for (_, other) in self.inner.shards.iter().enumerate().filter(|(number, _)| *number != shard) {
-            other.lock().core.merge(now, news);
+    /// Tells the other shards, and people, what `shard` has learned.
+    pub(crate) fn tell(&self, shard: usize, now: Instant, news: News) {
+        if let Some(delta) = news.delta {
+            for (_, other) in self.inner.shards.iter().enumerate().filter(|(number, _)| *number != shard) {
+                other.lock().core.merge(now, &delta);
+            }
         }
+        news.events.tell(&self.inner.name);
+    }
+
+    /// What there is to show to whoever gathers metrics.
+    #[cfg(feature = "telemetry")]
+    pub(crate) fn shown(&self) -> crate::telling::Shown {
+        let mut counted = mainstay_telemetry::Snapshot::default();
+        let mut has_breaker = false;
+        for shard in &self.inner.shards {
+            let events = {
+                let mut state = shard.lock();
+                let events = state.events();
+                has_breaker = state.core.settings().breaker.is_some();
+                counted.merge(&state.counters.snapshot());
+                events
+            };
+            events.tell(&self.inner.name);
+        }
+        crate::telling::Shown { name: self.inner.name.to_string(), view: self.view(), has_breaker, counted }
     }
 }
 
@@ -160,7 +181,7 @@ impl<V: Clone> Service<V> {
         let _alone = self.inner.updates.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.now();
         for shard in &self.inner.shards {
-            let before = { shard.lock().update(now, endpoints) };
+            let before = { shard.lock().update(&self.inner.name, now, endpoints) };
             drop(before);
         }
         Ok(())

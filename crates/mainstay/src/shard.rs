@@ -14,9 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use mainstay_core::{CallId, Duration, EndpointId, Instant};
-use mainstay_policy::{FleetDelta, PermitPool, Record, ServiceSettings, Turn};
+use mainstay_policy::{Call, FleetDelta, PermitPool, Priority, Record, ServiceSettings, Turn};
 
 use crate::Endpoint;
+use crate::telling::{Counters, Events, Label};
 
 /// How often a shard tells the others what it has learned, and how often a call that waits looks for permits there.
 pub(crate) const NEWS_EVERY: Duration = Duration::from_millis(5);
@@ -39,6 +40,7 @@ pub(crate) struct State<V> {
     waiting: HashMap<CallId, Waiter>,
     records: Vec<Record>,
     next_call: CallId,
+    pub(crate) counters: Counters,
     /// From one call of this shard to its next, so that no two shards have the same.
     stride: u64,
     news_at: Instant,
@@ -50,6 +52,16 @@ pub(crate) struct State<V> {
 struct Known<V> {
     id: EndpointId,
     endpoint: Endpoint<V>,
+    label: Label,
+}
+
+/// What a shard has to tell.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// To the other shards.
+    pub(crate) delta: Option<FleetDelta>,
+    /// To people.
+    pub(crate) events: Events,
 }
 
 /// A call that waits for a permit.
@@ -76,18 +88,22 @@ impl Woken {
     }
 
     pub(crate) fn wake(self) {
-        self.first.into_iter().chain(self.others).for_each(Waker::wake);
+        if let Some(first) = self.first {
+            first.wake();
+            self.others.into_iter().for_each(Waker::wake);
+        }
     }
 }
 
 impl<V> Shard<V> {
-    pub(crate) fn new(core: mainstay_policy::Service, number: usize, shards: usize) -> Self {
+    fn new(name: &str, core: mainstay_policy::Service, number: usize, shards: usize) -> Self {
         Self(Mutex::new(State {
             core,
             endpoints: Vec::new(),
             waiting: HashMap::new(),
             records: Vec::new(),
             next_call: CallId(number as u64),
+            counters: Counters::new(name),
             stride: shards as u64,
             news_at: Instant::ORIGIN,
             poke_at: Instant::ORIGIN,
@@ -108,8 +124,11 @@ impl<V> State<V> {
         (id, self.records.pop().unwrap_or_default())
     }
 
-    /// Takes the record of a call that is over.
-    pub(crate) fn give_back(&mut self, record: Record) {
+    /// Counts a call that is over, and takes its record.
+    pub(crate) fn settle(&mut self, call: &mut Call, priority: Priority) {
+        let record = call.take_record();
+        let Self { counters, endpoints, .. } = self;
+        counters.call(record.entries(), priority, |id| label_of(endpoints, id));
         if self.records.len() < RECORDS_MAX {
             self.records.push(record);
         }
@@ -148,21 +167,30 @@ impl<V> State<V> {
         woken
     }
 
-    /// What the other shards are to be told now, if anything.
-    pub(crate) fn news(&mut self, now: Instant) -> Option<FleetDelta> {
+    /// What is to be told now, if anything.
+    pub(crate) fn news(&mut self, now: Instant) -> Option<News> {
         if now < self.news_at {
             return None;
         }
         self.news_at = now + NEWS_EVERY;
+        let mut events = Events::default();
         if now >= self.poke_at {
             self.poke_at = now + POKE_EVERY;
             self.core.poke(now);
+            events = self.events();
         }
-        (self.stride > 1).then(|| self.core.take_delta()).filter(|delta| !delta.is_empty())
+        let delta = (self.stride > 1).then(|| self.core.take_delta()).filter(|delta| !delta.is_empty());
+        (delta.is_some() || !events.is_empty()).then_some(News { delta, events })
+    }
+
+    /// What has changed since it was asked last.
+    pub(crate) fn events(&mut self) -> Events {
+        let Self { counters, core, endpoints, .. } = self;
+        counters.events(core, |id| label_of(endpoints, id))
     }
 
     /// Takes on a set of endpoints. What was there before is given back, to be dropped once the lock is free.
-    pub(crate) fn update(&mut self, now: Instant, endpoints: &[Endpoint<V>]) -> impl Sized + use<V>
+    pub(crate) fn update(&mut self, name: &str, now: Instant, endpoints: &[Endpoint<V>]) -> impl Sized + use<V>
     where
         V: Clone,
     {
@@ -177,7 +205,8 @@ impl<V> State<V> {
             if self.endpoints.len() <= slot {
                 self.endpoints.resize_with(slot + 1, || None);
             }
-            self.endpoints[slot] = Some(Known { id: view.id, endpoint: endpoint.clone() });
+            let label = Label::of(name, &endpoint.name);
+            self.endpoints[slot] = Some(Known { id: view.id, endpoint: endpoint.clone(), label });
         }
         before
     }
@@ -194,8 +223,14 @@ impl<V> State<V> {
     }
 }
 
+fn label_of<V>(endpoints: &[Option<Known<V>>], id: EndpointId) -> Label {
+    let known = endpoints.get(id.slot as usize).and_then(Option::as_ref);
+    known.filter(|known| known.id == id).map_or(Label::NONE, |known| known.label)
+}
+
 /// A part of the service for each shard.
 pub(crate) fn shards<V>(
+    name: &str,
     settings: &ServiceSettings,
     count: usize,
     seed: mainstay_core::Seed,
@@ -205,7 +240,7 @@ pub(crate) fn shards<V>(
     let share = settings.per_worker(count as u32);
     let shard = |number: usize| {
         let seed = seed.derive(&number.to_string());
-        Shard::new(mainstay_policy::Service::new(&share, permits.clone(), seed, now), number, count)
+        Shard::new(name, mainstay_policy::Service::new(&share, permits.clone(), seed, now), number, count)
     };
     (0..count).map(shard).collect()
 }

@@ -22,11 +22,10 @@
 //! # }
 //! ```
 
-#[cfg(feature = "http")]
 mod http;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -37,8 +36,7 @@ use tower_service::Service as TowerService;
 use crate::classify::{AnyError, Classify, Verdict};
 use crate::{Attempt, Attempts, CallFuture, Error, Facts, NoFallback, Service};
 
-#[cfg(feature = "http")]
-pub use self::http::{Aimed, Http};
+pub use self::http::{Aimed, Http, Streaming};
 
 /// What a request is to the decisions.
 ///
@@ -173,6 +171,7 @@ pub type Answer<V, M, Req, S, P> = CallFuture<
     <S as TowerService<Req>>::Error,
     Shared<P>,
     NoFallback,
+    Ready<Result<<S as TowerService<Req>>::Response, Error<<S as TowerService<Req>>::Error>>>,
 >;
 
 /// A protocol that a call shares with its service.

@@ -14,12 +14,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mainstay-http1", &[]),
     ("mainstay-config", &["mainstay-core", "mainstay-policy"]),
     ("mainstay-telemetry", &["mainstay-core", "mainstay-policy"]),
+    ("mainstay-discover", &["mainstay-policy", "mainstay-config"]),
     (
         "mainstay-gateway",
-        &["mainstay-core", "mainstay-policy", "mainstay-http1", "mainstay-config", "mainstay-telemetry"],
+        &[
+            "mainstay-core",
+            "mainstay-policy",
+            "mainstay-http1",
+            "mainstay-config",
+            "mainstay-telemetry",
+            "mainstay-discover",
+        ],
     ),
     ("mainstay-sim", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry"]),
-    ("mainstay", &["mainstay-core", "mainstay-policy"]),
+    ("mainstay", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-discover"]),
     (
         "mainstay-node",
         &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-gateway"],

@@ -22,8 +22,8 @@ use crate::sink::Sink;
 
 use names::Names;
 
-/// Reads the whole tree; `None` when there is a problem, which the sink has.
-pub(crate) fn read<'a>(sink: &'a Sink<'a>, tree: &'a Tree) -> Option<Config> {
+/// Reads the whole tree; `None` when there is a problem, which the sink has. A node `serves`, and so has to listen.
+pub(crate) fn read<'a>(sink: &'a Sink<'a>, tree: &'a Tree, serves: bool) -> Option<Config> {
     let names = Names::of(tree);
     let config = Section::root(sink, tree, |root| {
         let node = root.table("node", node::node);
@@ -33,7 +33,7 @@ pub(crate) fn read<'a>(sink: &'a Sink<'a>, tree: &'a Tree) -> Option<Config> {
         root.table("trace", node::trace);
         let limits = root.table("limits", node::limits);
         let listeners = root.repeated("listener", listener::listener);
-        if listeners.is_empty() {
+        if serves && listeners.is_empty() {
             listener::nothing_to_listen_on(root);
         }
         let routes = root.repeated("route", |section| route::route(section, &names));

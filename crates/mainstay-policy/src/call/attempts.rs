@@ -48,7 +48,7 @@ impl Call {
         self.made += 1;
         let (head_by, half_by) = (self.head_by(service, now), self.half_by(service, now));
         let connect_by = (now + service.settings().timeout.connect).min(head_by);
-        let (connected, waits, sent) = (false, false, false);
+        let (connected, waits, sent) = (self.opaque, false, self.opaque);
         let in_flight = service.bulkhead.in_flight();
         let (began, held_until) = (now, None);
         self.running.add(Running {
@@ -198,6 +198,9 @@ impl Call {
         self.answering = Some(running.attempt);
         self.output(Output::Forward { attempt: running.attempt, retries_used });
         self.outrun(service, now, running.attempt);
+        if self.opaque {
+            self.finished(service, now, true);
+        }
     }
 
     /// `by` has answered: the others are given up.

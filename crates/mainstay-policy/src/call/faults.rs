@@ -33,9 +33,9 @@ impl Call {
 
     /// The delay is over.
     pub(super) fn let_go(&mut self, service: &Service, now: Instant, attempt: u8) {
-        let connect = service.settings().timeout.connect;
+        let (connect, opaque) = (service.settings().timeout.connect, self.opaque);
         let Some(running) = self.running.get_mut(attempt) else { return };
-        (running.held_until, running.connected, running.sent) = (None, false, false);
+        (running.held_until, running.connected, running.sent) = (None, opaque, opaque);
         running.connect_by = (now + connect).min(running.head_by);
         let running = *running;
         self.order(running);

@@ -193,9 +193,20 @@ impl Fleet {
     /// The balancer's choice among the candidates that are none of `tried` and have room, with regard for those that
     /// warm up or have more than their share while that is possible.
     fn pick(&mut self, now: Instant, ask: &Ask<'_>, tried: &[EndpointId]) -> Option<u32> {
+        if self.candidates.len() == 1 && self.limping.is_empty() {
+            return self.pick_only(tried);
+        }
         let has_regard = !self.warming.is_empty() || self.load_limit().is_some();
         let considerate = if has_regard { self.pick_among(now, ask, Side::All, tried, true) } else { None };
         considerate.or_else(|| self.pick_among(now, ask, Side::All, tried, false))
+    }
+
+    /// As [`Fleet::pick`] where there is one candidate: nothing is drawn or compared.
+    fn pick_only(&self, tried: &[EndpointId]) -> Option<u32> {
+        let slot = self.candidates.slot(0);
+        let endpoint = self.endpoints.at(slot)?;
+        let may_take_it = is_usable(endpoint, self.census.panic) && has_room(endpoint, &self.settings);
+        (may_take_it && !tried.contains(&endpoint.id)).then_some(slot)
     }
 
     fn pick_among(

@@ -57,6 +57,26 @@ pub fn render(names: &Names, snapshot: &Snapshot, figures: &Figures) -> String {
     out
 }
 
+/// Services alone, as text: for a program that calls them and is no node.
+#[must_use]
+pub fn render_services(names: &Names, snapshot: &Snapshot, services: Vec<ServiceFigures>) -> String {
+    let figures = Figures { services, ..Figures::default() };
+    let mut out = String::with_capacity(8 * 1024);
+    let mut text = Text::new(&mut out);
+    attempts(&mut text, names, snapshot);
+    retries(&mut text, names, snapshot);
+    hedges(&mut text, names, snapshot);
+    budgets(&mut text, &figures);
+    states(&mut text, &figures);
+    limping(&mut text, &figures);
+    ejections(&mut text, names, snapshot);
+    refusals(&mut text, names, snapshot);
+    limits(&mut text, names, snapshot);
+    fallbacks(&mut text, names, snapshot);
+    load(&mut text, &figures);
+    out
+}
+
 fn server(text: &mut Text<'_>, names: &Names, snapshot: &Snapshot) {
     const NAME: &str = "http_server_request_duration_seconds";
     text.family(NAME, Kind::Histogram, "From the first byte of a request to the last of its answer.");
@@ -399,13 +419,19 @@ fn node(text: &mut Text<'_>, node: &NodeFigures) {
     text.single("mainstay_ready", Kind::Gauge, "1 when the node is ready for traffic.", u8::from(node.ready));
     const DROPPED: &str = "mainstay_access_log_dropped_total";
     text.single(DROPPED, Kind::Counter, "Lines that the access log dropped.", node.access_log_dropped);
+    #[cfg(feature = "logs")]
+    log_events(text);
+    text.family("mainstay_build_info", Kind::Gauge, "1, with the version that runs.");
+    text.sample("mainstay_build_info", &[("version", node.version)], 1);
+}
+
+#[cfg(feature = "logs")]
+fn log_events(text: &mut Text<'_>) {
     const EVENTS: &str = "mainstay_log_events_total";
     text.family(EVENTS, Kind::Counter, "Errors and warnings in the log.");
     for (level, count) in crate::logs::LEVELS.iter().zip(crate::logs::events()) {
         text.sample(EVENTS, &[("level", level)], count);
     }
-    text.family("mainstay_build_info", Kind::Gauge, "1, with the version that runs.");
-    text.sample("mainstay_build_info", &[("version", node.version)], 1);
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use std::task::{Context, Waker};
 
 use mainstay_core::{Certainty, Duration, Failure, Instant};
 use mainstay_policy::{
-    Admission, AttemptOrder, Call, Facts as PolicyFacts, FallbackKind, FallbackSettings, FleetDelta, Input, LimitId,
-    LimitVerdict, Output, Turn,
+    Admission, AttemptOrder, Call, Facts as PolicyFacts, FallbackKind, FallbackSettings, Input, LimitId, LimitVerdict,
+    Output, Priority, Turn,
 };
 
 use super::Attempt;
 use crate::error::{Unanswered, certainty_of};
-use crate::shard::{NEWS_EVERY, State};
+use crate::shard::{NEWS_EVERY, News, State, Woken};
 use crate::sync::{Place, RateLimiter};
 use crate::{Error, Facts, Service};
 
@@ -67,6 +67,7 @@ pub(super) struct Driver<S: Borrow<Service<V>>, V> {
 #[derive(Debug)]
 struct Waits {
     deadline: Instant,
+    priority: Priority,
     /// It stands in the queue of the shard.
     queued: bool,
     /// The fallback is asked.
@@ -88,7 +89,13 @@ struct Hearing {
 impl<S: Borrow<Service<V>>, V> Driver<S, V> {
     pub(super) const fn new(service: S) -> Self {
         let limits = Hearing { key: None, asked: 0, strictest: None, place: None };
-        let waits = Waits { deadline: Instant::FAR_FUTURE, queued: false, delegated: false, limits };
+        let waits = Waits {
+            deadline: Instant::FAR_FUTURE,
+            priority: Priority::Normal,
+            queued: false,
+            delegated: false,
+            limits,
+        };
         Self { service, shard: 0, call: None, waits, value: PhantomData }
     }
 
@@ -146,10 +153,12 @@ impl<S: Borrow<Service<V>>, V: Clone> Driver<S, V> {
             let (service, respond) = (kind == FallbackKind::Service, kind == FallbackKind::Respond);
             call.set_fallback(FallbackSettings { service, respond, ..FallbackSettings::default() });
         }
-        (self.waits.limits.key, self.waits.deadline) = (facts.limit_key, policy_facts.deadline);
+        (self.waits.deadline, self.waits.priority) = (policy_facts.deadline, facts.priority);
+        self.waits.limits.key = facts.limit_key;
         if facts.single {
             call.handle_input(&mut state.core, now, Input::BodyNotKept);
         }
+        call.know_only_ends();
         call.handle_input(&mut state.core, now, Input::Begin);
         finish(service, self.shard, call, &mut self.waits, state, now, cx.waker())
     }
@@ -239,19 +248,19 @@ fn finish<V: Clone>(
         waits.queued = false;
         state.forget(call.id());
     }
-    let (woken, news) = close(call, &mut state, now);
+    let (woken, news) = close(call, &mut state, now, waits.priority);
     drop(state);
     woken.wake();
     if let Some(news) = news {
-        service.tell_others(shard, now, &news);
+        service.tell(shard, now, news);
     }
     steps
 }
 
 /// What is left to do for the shard, whoever ends a step.
-fn close<V>(call: &mut Call, state: &mut State<V>, now: Instant) -> (crate::shard::Woken, Option<FleetDelta>) {
+fn close<V>(call: &mut Call, state: &mut State<V>, now: Instant, priority: Priority) -> (Woken, Option<News>) {
     if call.has_ended() {
-        state.give_back(call.take_record());
+        state.settle(call, priority);
     }
     (state.admit(now), state.news(now))
 }
@@ -272,10 +281,7 @@ fn collect<V: Clone>(
                 steps.attempt = begin_attempt(call, state, now, &order);
             }
             Output::Cancel { attempt } => steps.cancelled.0 |= 1 << attempt,
-            Output::Forward { .. } => {
-                call.handle_input(&mut state.core, now, Input::Finished { clean: true });
-                steps.decided = Some(Decided::Answer);
-            }
+            Output::Forward { .. } => steps.decided = Some(Decided::Answer),
             Output::Refuse(order) => refused = Some(Decided::Refuse(Unanswered::new(&order, call.record()))),
             Output::Respond => refused = why(call).map(Decided::Fall),
             Output::AskLimits => {
@@ -308,8 +314,8 @@ impl Hearing {
         let patience = Duration::from_nanos(deadline.since(now).as_nanos().saturating_sub(1));
         while let Some(limiter) = limits.get(self.asked) {
             self.asked += 1;
-            let id = LimitId(self.asked as u32);
-            let (verdict, place) = limiter.ask(now, self.key, patience);
+            let id = limiter.id();
+            let (verdict, place) = limiter.ask(limiter.now(), self.key, patience);
             self.place = place;
             if !verdict.admitted || !verdict.wait.is_zero() {
                 return (id, verdict);
@@ -322,7 +328,6 @@ impl Hearing {
     }
 }
 
-/// The attempt counts as sent from now on: of what the user's code does with it nothing is known.
 fn begin_attempt<V: Clone>(
     call: &mut Call,
     state: &mut State<V>,
@@ -337,7 +342,6 @@ fn begin_attempt<V: Clone>(
         return None;
     };
     let begun = Attempt { endpoint: found.value.clone(), number: attempt + 1, why, left: deadline.since(now).into() };
-    call.handle_input(&mut state.core, now, Input::Sent { attempt });
     Some((attempt, begun))
 }
 
@@ -353,8 +357,11 @@ impl<S: Borrow<Service<V>>, V> Drop for Driver<S, V> {
         }
         call.handle_input(&mut state.core, now, Input::CallerLeft);
         while call.poll_output().is_some() {}
-        let (woken, _) = close(call, &mut state, now);
+        let (woken, news) = close(call, &mut state, now, self.waits.priority);
         drop(state);
         woken.wake();
+        if let Some(news) = news {
+            service.tell(self.shard, now, news);
+        }
     }
 }

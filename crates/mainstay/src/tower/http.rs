@@ -51,6 +51,39 @@ impl Aimed {
     }
 }
 
+/// As [`Http`], for bodies that cannot be cloned, such as those that stream: each call has one attempt.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Streaming;
+
+impl Streaming {
+    /// The protocol.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl<B, V> Protocol<Request<B>, V> for Streaming {
+    fn facts(&self, request: &Request<B>) -> Facts {
+        facts_of(request)
+    }
+
+    fn copy(&self, _: &Request<B>) -> Option<Request<B>> {
+        None
+    }
+
+    fn aim(&self, request: &mut Request<B>, attempt: &Attempt<V>) {
+        tell_what_is_left(request.headers_mut(), attempt.left.into());
+    }
+}
+
+impl<B, E: StdError + 'static> Classify<Response<B>, E> for Streaming {
+    fn classify(&self, result: &Result<Response<B>, E>) -> Verdict {
+        verdict(result)
+    }
+}
+
 impl<B: Clone, V> Protocol<Request<B>, V> for Http {
     fn facts(&self, request: &Request<B>) -> Facts {
         facts_of(request)

@@ -4,9 +4,14 @@
 
 mod attempts;
 mod endpoints;
+mod examples;
+#[cfg(feature = "telemetry")]
+mod figures;
 mod guards;
 mod leaving;
 mod limits;
 mod runtimes;
 mod threads;
+#[cfg(feature = "tower")]
+mod towers;
 mod world;

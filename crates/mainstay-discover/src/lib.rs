@@ -2,7 +2,7 @@
 //!
 //! In: where to look. Out: the set of endpoints, sorted by address and each once, to a callback whenever it changes, which
 //! is awaited.
-//! This runs on the control runtime; the workers only ever see a finished set.
+//! The gateway runs this on its control runtime, a program on its own; whoever makes calls only ever sees a finished set.
 //!
 //! **A look-up that is empty, fails or cannot be read changes nothing**: the last good set stays, because a resolver or
 //! a file that is broken for a minute must not take away instances that are well; those that are not are found by checks
@@ -28,13 +28,13 @@ const RETRY_MAX: Duration = Duration::from_secs(15);
 
 /// The watch over one service's endpoints; dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Discovery {
+pub struct Discovery {
     task: JoinHandle<()>,
 }
 
 /// Why a look-up gave no endpoints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LookUpError {
+enum LookUpError {
     /// It worked and found nobody.
     #[error("it is empty")]
     Empty,
@@ -63,7 +63,7 @@ impl Discovery {
     /// Begins to look on the current runtime. `changed` is told the first good set and every other one after it; a
     /// fixed set is told once.
     #[must_use]
-    pub(crate) fn start<F>(
+    pub fn start<F>(
         service: &str,
         endpoints: &Endpoints,
         mut changed: impl FnMut(Vec<EndpointSpec>) -> F + Send + 'static,
