@@ -54,13 +54,11 @@ fn alone(args: &SimulateArgs, report: &Report) -> Outcome {
 fn scenario(named: &str, config: &Config) -> Outcome<Scenario> {
     let text = match std::fs::read_to_string(Path::new(named)) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let service = config.services.first().map_or("shop", |service| service.name.as_str());
-            scenarios::text(named, service).ok_or_else(|| {
+        Err(error) if error.kind() == ErrorKind::NotFound => scenarios::text(named, scenarios::service(config))
+            .ok_or_else(|| {
                 let known = scenarios::names().collect::<Vec<_>>().join(", ");
                 Trouble::wrong(format!("there is no file {named} and no scenario of that name; there are {known}"))
-            })?
-        }
+            })?,
         Err(error) => return Err(while_doing(format_args!("reading {named}"))(error)),
     };
     load_scenario(named, &text).map_err(|problems| {

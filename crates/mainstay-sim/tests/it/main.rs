@@ -1,6 +1,7 @@
 //! Scenarios in, reports out.
 
 mod laws;
+mod lessons;
 mod stories;
 mod validation;
 
