@@ -11,6 +11,7 @@ mod accounting;
 mod bodies;
 mod callers;
 mod command;
+mod drilling;
 mod drills;
 mod edge;
 mod explain;

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use mainstay_core::{Duration, Rate, Ratio};
 
+use crate::instance::Spread;
+
 /// Keeps a service answering while parts of it fail.
 #[derive(Debug, Parser)]
 #[command(name = "mainstay", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
@@ -50,8 +52,12 @@ pub(crate) enum Verb {
     Top(TopArgs),
     /// Play an outage in virtual time with the real decisions, and tell what holds
     Simulate(SimulateArgs),
-    #[command(hide = true, disable_help_flag = true)]
-    Drill(Later),
+    /// Play a scenario for real: instances, a gateway, load and faults, each with a lease; with --load, load alone
+    Drill(DrillArgs),
+    #[command(hide = true)]
+    Watchdog(WatchdogArgs),
+    #[command(hide = true)]
+    Exec(ExecArgs),
     #[command(hide = true, disable_help_flag = true)]
     Store(Later),
     #[command(hide = true, disable_help_flag = true)]
@@ -133,6 +139,12 @@ pub(crate) struct InstanceArgs {
     /// How long one request holds its slot
     #[arg(long, value_name = "TIME", default_value = "10ms")]
     pub(crate) service_time: Duration,
+    /// How that is spread: fixed, exponential, lognormal:SIGMA, pareto:ALPHA, or bimodal:SLOW:SHARE
+    #[arg(long, value_name = "SPREAD", default_value = "fixed")]
+    pub(crate) distribution: Spread,
+    /// From which service times follow: the same seed, the same times
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     /// Requests that are worked on at once
     #[arg(long, value_name = "SLOTS", default_value_t = 8)]
     pub(crate) concurrency: usize,
@@ -155,7 +167,7 @@ pub(crate) struct InstanceArgs {
 
 /// How requests are spread over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Arrivals {
+pub(crate) enum ArrivalsWord {
     /// Each the same time after the one before
     Uniform,
     /// Independent of each other, as those of many callers are
@@ -181,8 +193,14 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "COUNT")]
     pub(crate) requests: Option<u64>,
     /// How the requests of a rate are spread over time
-    #[arg(long, value_enum, default_value_t = Arrivals::Poisson)]
-    pub(crate) arrivals: Arrivals,
+    #[arg(long, value_enum, default_value_t = ArrivalsWord::Poisson)]
+    pub(crate) arrivals: ArrivalsWord,
+    /// From this moment on another rate, as 10s=2000/s; may be repeated
+    #[arg(long, value_name = "TIME=RATE", value_parser = rate_at, requires = "rate")]
+    pub(crate) step: Vec<RateAt>,
+    /// By this moment the rate has come to another, evenly from the change before; may be repeated
+    #[arg(long, value_name = "TIME=RATE", value_parser = rate_at, requires = "rate")]
+    pub(crate) ramp: Vec<RateAt>,
     /// An answer later than this after the request was due is not good
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub(crate) deadline: Duration,
@@ -204,9 +222,97 @@ pub(crate) struct LoadArgs {
     /// Write what came of each request to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub(crate) samples: Option<PathBuf>,
+    /// Write a page with pictures of what came of it to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A rate from a moment on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RateAt {
+    pub(crate) at: Duration,
+    pub(crate) rate: Rate,
+}
+
+fn rate_at(text: &str) -> Result<RateAt, String> {
+    let (at, rate) = text.split_once('=').ok_or("write it as 10s=2000/s")?;
+    let at = at.parse().map_err(|error| format!("{at}: {error}"))?;
+    Ok(RateAt { at, rate: rate.parse().map_err(|error| format!("{rate}: {error}"))? })
+}
+
+/// `mainstay drill`
+#[derive(Debug, Group)]
+pub(crate) struct DrillArgs {
+    /// The configuration of the gateway
+    #[arg(short, long, value_name = "FILE", required_unless_present_any = ["load", "experiment"])]
+    pub(crate) config: Option<PathBuf>,
+    /// The scenario: a file, or the name of one that comes along
+    #[arg(short, long, value_name = "SCENARIO", required_unless_present_any = ["load", "experiment"])]
+    pub(crate) scenario: Option<String>,
+    /// Instead of a scenario: an experiment of Chaos Toolkit, as JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "scenario"])]
+    pub(crate) experiment: Option<PathBuf>,
+    /// Set one key of the configuration over the file and the environment; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) set: Vec<(String, String)>,
+    /// From which arrivals, methods and victims follow [default: the scenario's]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Break off when less than this share of the calls is good for --guard-seconds
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) guard: Option<Ratio>,
+    /// For so many seconds one after the other
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, requires = "guard")]
+    pub(crate) guard_seconds: u32,
+    /// Share of a service's instances that may be struck at one time; one always may
+    #[arg(long, value_name = "SHARE", default_value = "50%")]
+    pub(crate) max_victims: Ratio,
+    /// How long to look at the steady state before anything is broken
+    #[arg(long, value_name = "TIME", default_value = "3s")]
+    pub(crate) steady: Duration,
+    /// Simulate the same, and lay both side by side
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// What a way takes here, one way, for the simulation [default: measured before anything is broken]
+    #[arg(long, value_name = "TIME", requires = "compare")]
+    pub(crate) latency: Option<Duration>,
+    /// Start instances by this command instead of `mainstay instance`: words, with {port}, {address} and {name}
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) instance: Option<String>,
+    /// Start nothing: drill the gateway and the instances that run where the configuration says
+    #[arg(long, conflicts_with = "instance")]
+    pub(crate) running: bool,
+    /// What starts an instance again that ran and was ended: words, with {port}, {address} and {name}
+    #[arg(long, value_name = "COMMAND", requires = "running")]
+    pub(crate) restart: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Load alone: all that follows is for `mainstay load`
+    #[arg(long, num_args = 0.., allow_hyphen_values = true, conflicts_with_all = ["config", "scenario"])]
+    pub(crate) load: Option<Vec<std::ffi::OsString>>,
+}
+
+/// `mainstay watchdog`, which undoes what a driller cannot undo any more
+#[derive(Debug, Group)]
+pub(crate) struct WatchdogArgs {
+    /// How long the driller may be silent
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub(crate) silence: Duration,
+}
+
+/// `mainstay exec`, which becomes another program that ends with a process
+#[derive(Debug, Group)]
+pub(crate) struct ExecArgs {
+    /// End when this process, which started this one, ends
+    #[arg(long, value_name = "PID")]
+    pub(crate) with_parent: u32,
+    /// The program and its arguments
+    #[arg(required = true, last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// Which node, and how to print.
@@ -409,8 +515,8 @@ mod tests {
 
     #[test]
     fn a_verb_of_a_later_version_is_known_whatever_follows_it() {
-        let args = Args::try_parse_from(["mainstay", "drill", "-c", "x.toml", "--seed", "1"]).unwrap();
-        assert!(matches!(args.verb, Verb::Drill(_)));
+        let args = Args::try_parse_from(["mainstay", "store", "-c", "x.toml", "--seed", "1"]).unwrap();
+        assert!(matches!(args.verb, Verb::Store(_)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod admin;
 mod args;
 mod demo;
+mod drill;
 mod family;
 mod instance;
 mod load;
@@ -15,7 +16,6 @@ mod print;
 mod show;
 mod simulate;
 mod top;
-mod wire;
 
 use std::process::ExitCode;
 
@@ -43,7 +43,9 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Load(args) => load::command(&args),
         Verb::Top(args) => top::command(&args),
         Verb::Simulate(args) => simulate::command(&args),
-        Verb::Drill(_) => later("drill"),
+        Verb::Drill(args) => drill::command(args),
+        Verb::Watchdog(args) => drill::watchdog(&args),
+        Verb::Exec(args) => family::become_program(args.with_parent, &args.command),
         Verb::Store(_) => later("store"),
         Verb::Registry(_) => later("registry"),
         Verb::Backup(_) => later("backup"),

@@ -51,7 +51,7 @@ fn alone(args: &SimulateArgs, report: &Report) -> Outcome {
 }
 
 /// The scenario in a file, or one that comes along: a file of that name comes first.
-fn scenario(named: &str, config: &Config) -> Outcome<Scenario> {
+pub(crate) fn scenario(named: &str, config: &Config) -> Outcome<Scenario> {
     let text = match std::fs::read_to_string(Path::new(named)) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => scenarios::text(named, scenarios::service(config))
@@ -83,7 +83,7 @@ fn replay(file: &Path, set: &[(String, String)], scenario: &str, seed: u64) -> S
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("mainstay-sim", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry"]),
     ("mainstay", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-discover"]),
+    ("mainstay-drill", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-sim"]),
     (
         "mainstay-node",
         &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-gateway"],
@@ -41,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mainstay-config",
             "mainstay-telemetry",
             "mainstay-sim",
+            "mainstay-drill",
             "mainstay-node",
         ],
     ),

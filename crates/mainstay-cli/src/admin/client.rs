@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use mainstay_drill::wire::{self, Answer, WireError};
 use serde_json::Value;
 
 use crate::outcome::{Outcome, Trouble};
-use crate::wire::{self, Answer, WireError};
 
 /// How long a node may take to answer; it looks at its own state and waits for nobody.
 const PATIENCE: Duration = Duration::from_secs(10);

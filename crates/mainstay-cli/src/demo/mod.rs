@@ -16,10 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainstay_core::Ratio;
+use mainstay_drill::load::{self, Arrivals, Methods, Pace, Plan, Profile, Schedule, Stop, Tally, Target};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::DemoArgs;
-use crate::load::{self, Pace, Plan, Schedule, Stop, Tally, Target};
+use crate::load::Told;
 use crate::outcome::{Outcome, Trouble, while_doing};
 use crate::{print, runtime};
 use script::Script;
@@ -73,14 +74,21 @@ struct Load {
 impl Load {
     fn start(args: &DemoArgs, stage: &Stage) -> Self {
         let plan = Plan {
-            targets: vec![Target { address: stage.web().to_string(), path: "/".to_owned() }],
+            targets: vec![Target::at(stage.web().to_string(), "/")],
             pace: Pace::Open,
             duration: Duration::from_secs(365 * 24 * 3600),
             requests: u64::MAX,
             deadline: Duration::from_secs(2),
             connections: 1024,
-            expect: Some("\"path\":\"/\"".to_owned()),
-            schedule: Schedule::new(1, args.rate, true, Ratio::ZERO, "demo".to_owned()),
+            fields: String::new(),
+            expect: vec!["\"path\":\"/\"".to_owned()],
+            schedule: Schedule::new(
+                1,
+                Profile::steady(args.rate),
+                Arrivals::Poisson,
+                Methods::posts(Ratio::ZERO),
+                "demo".to_owned(),
+            ),
             samples: None,
         };
         let (tally, stop) = (Tally::shared(), Stop::new());
@@ -141,5 +149,5 @@ async fn play_live(args: &DemoArgs, stage: &mut Stage) -> Outcome {
     drop(view);
     shown?;
     let tally = load.end().await?;
-    print::result(&tally)
+    print::result(Told(&tally))
 }

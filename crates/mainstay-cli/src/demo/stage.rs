@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use mainstay_drill::wire;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::outcome::{Outcome, Trouble, while_doing};
-use crate::wire;
 
 /// Instances on the stage.
 pub(super) const INSTANCES: usize = 4;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::IsTerminal;
 
 use mainstay_core::Rate;
-
+use mainstay_drill::load::{Count, Since, Tally};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -13,7 +13,6 @@ use super::script::Script;
 use super::stage::Stage;
 use super::watch::{Seen, Watch};
 use super::{Shared, read};
-use crate::load::{Count, Since, Tally};
 use crate::outcome::Outcome;
 use crate::print::{self, Table};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_drill::load::{self, Tally, locked};
 use ratatui::Frame;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -13,7 +14,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::stage::{INSTANCES, Stage};
 use super::watch::{Endpoint, Seen, Watch};
 use super::{Now, Shared, read};
-use crate::load::{Tally, locked};
 use crate::outcome::{Outcome, while_doing};
 
 /// How often the picture is drawn anew and keys are looked at.
@@ -90,7 +90,7 @@ impl View {
         let seconds = tally.seconds();
         // The last second is not over: it would look like a fall.
         let past = &seconds[seconds.len().saturating_sub(PAST + 1)..seconds.len().saturating_sub(1)];
-        let second = |second: &crate::load::Second| Second {
+        let second = |second: &load::Second| Second {
             good: second.count.good,
             bad: second.count.bad(),
             p50_ms: second.p50_ms(),

@@ -17,11 +17,13 @@ pub(crate) enum Kind {
     Errors(u16),
     /// Work holds its slot for this much longer: what it does has become slower, and so the instance can do less.
     Slow(Duration),
+    /// Work takes so many times as long.
+    Slower(f64),
     /// Work and health are answered this much later, with no slot held: the way is longer, or something that is waited
     /// for, and the instance can do as much as before.
     Limp(Duration),
-    /// Health passes and work is answered 500.
-    Gray,
+    /// Health passes and work is answered with this status.
+    Gray(u16),
     /// Health fails and work is well.
     Sick,
     /// The connection is reset when a request's head has been read, health's too.
@@ -58,6 +60,7 @@ struct Written {
     kind: String,
     status: Option<u16>,
     delay: Option<String>,
+    times: Option<f64>,
     share: Option<String>,
     of: Option<String>,
 }
@@ -75,9 +78,10 @@ impl Fault {
         let kind = match written.kind.as_str() {
             "off" => return Ok(None),
             "errors" => Kind::Errors(status(written.status.unwrap_or(503))?),
+            "slow" if written.times.is_some() => Kind::Slower(times(written.times.unwrap_or(1.0))?),
             "slow" => Kind::Slow(delay(written.delay.as_deref().unwrap_or("200ms"))?),
             "limp" => Kind::Limp(delay(written.delay.as_deref().unwrap_or("200ms"))?),
-            "gray" => Kind::Gray,
+            "gray" => Kind::Gray(status(written.status.unwrap_or(500))?),
             "sick" => Kind::Sick,
             "reset" => Kind::Reset,
             "stall" => Kind::Stall,
@@ -96,9 +100,9 @@ impl Fault {
     fn word(self) -> &'static str {
         match self.kind {
             Kind::Errors(_) => "errors",
-            Kind::Slow(_) => "slow",
+            Kind::Slow(_) | Kind::Slower(_) => "slow",
             Kind::Limp(_) => "limp",
-            Kind::Gray => "gray",
+            Kind::Gray(_) => "gray",
             Kind::Sick => "sick",
             Kind::Reset => "reset",
             Kind::Stall => "stall",
@@ -112,6 +116,14 @@ const WORDS: &str = "errors, slow, limp, gray, sick, reset, stall, garbage, wron
 
 fn status(status: u16) -> Result<u16, String> {
     if (400..=599).contains(&status) { Ok(status) } else { Err(format!("status: {status} is no error (400 to 599)")) }
+}
+
+fn times(times: f64) -> Result<f64, String> {
+    if times > 0.0 && times <= 1000.0 {
+        Ok(times)
+    } else {
+        Err(format!("times: {times} is not above 0 and up to 1000"))
+    }
 }
 
 fn delay(text: &str) -> Result<Duration, String> {
@@ -188,6 +200,7 @@ mod tests {
             (&br#"{"kind":"tired"}"#[..], "no fault is called tired"),
             (br#"{"kind":"errors","status":200}"#, "is no error"),
             (br#"{"kind":"slow","delay":"soon"}"#, "delay"),
+            (br#"{"kind":"slow","times":0}"#, "times"),
             (br#"{"kind":"gray","shar":"1%"}"#, "shar"),
             (br#"{"kind":"gray","of":"fridays"}"#, "neither requests nor connections"),
             (b"", "EOF"),

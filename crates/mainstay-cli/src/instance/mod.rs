@@ -7,10 +7,12 @@
 //!
 //! One thread serves everything: an instance is one core's worth of service, and several make a fleet.
 
+mod clock;
 mod connection;
 mod fault;
 mod serve;
 mod slots;
+mod work;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -27,8 +29,11 @@ use tokio::time::timeout;
 use crate::args::InstanceArgs;
 use crate::outcome::{Outcome, Trouble, while_doing};
 use crate::{family, print, runtime};
+use clock::Clock;
 use fault::Current;
 use slots::Slots;
+pub(crate) use work::Spread;
+use work::Work;
 
 /// How long requests that run may take to end after a stop was asked for; longer than any sensible service time.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -38,7 +43,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 /// What all connections of one instance share.
 struct Instance {
     name: String,
-    service_time: Duration,
+    work: Work,
+    clock: Clock,
     size: Option<usize>,
     slots: Slots,
     fault: Current,
@@ -56,7 +62,8 @@ impl Instance {
         let log = args.log.as_ref().map(open).transpose().map_err(while_doing("opening the log"))?;
         Ok(Self {
             name,
-            service_time: Duration::from_nanos(args.service_time.as_nanos()),
+            work: Work::new(Duration::from_nanos(args.service_time.as_nanos()), args.distribution, args.seed),
+            clock: Clock::start().map_err(while_doing("starting the clock"))?,
             size: args.size,
             slots: Slots::new(args.concurrency, args.queue),
             fault: Current::default(),

@@ -51,7 +51,7 @@ pub(crate) async fn serve(mut connection: Connection, instance: &Instance) -> Re
         let goes_on = match asked {
             Asked::Fault => control(&mut connection, instance).await?,
             Asked::Health => health(&mut connection, instance, fault).await?,
-            Asked::Echo => echo(&mut connection, instance, facts, fault).await?,
+            Asked::Echo => echo(&mut connection, instance, facts, number, fault).await?,
             Asked::Work => work(&mut connection, instance, number, fault, &mut text).await?,
         };
         if !goes_on {
@@ -145,7 +145,7 @@ async fn work(
     let Some(slot) = instance.slots.take().await else {
         return say(connection, instance, 503, b"too many wait already\n").await;
     };
-    pass_time(instance, fault).await;
+    pass_time(instance, number, fault).await;
     drop(slot);
     match instance.size {
         Some(size) => fill(connection, instance, size, fault).await,
@@ -155,18 +155,21 @@ async fn work(
 
 fn failing(fault: Option<Kind>) -> Option<u16> {
     match fault? {
-        Kind::Errors(status) => Some(status),
-        Kind::Gray => Some(500),
+        Kind::Errors(status) | Kind::Gray(status) => Some(status),
         _ => None,
     }
 }
 
 /// Works. An instance without a service time asks for no timer.
-async fn pass_time(instance: &Instance, fault: Option<Kind>) {
-    let more = if let Some(Kind::Slow(delay)) = fault { delay } else { std::time::Duration::ZERO };
-    let time = instance.service_time + more;
+async fn pass_time(instance: &Instance, number: u64, fault: Option<Kind>) {
+    let time = instance.work.time(number);
+    let time = match fault {
+        Some(Kind::Slow(delay)) => time + delay,
+        Some(Kind::Slower(times)) => time.mul_f64(times),
+        _ => time,
+    };
     if !time.is_zero() {
-        tokio::time::sleep(time).await;
+        instance.clock.sleep(time).await;
     }
 }
 
@@ -197,6 +200,7 @@ async fn echo(
     connection: &mut Connection,
     instance: &Instance,
     facts: RequestFacts,
+    number: u64,
     fault: Option<Kind>,
 ) -> Result<bool, Ended> {
     if let Some(status) = failing(fault) {
@@ -207,7 +211,7 @@ async fn echo(
         skip_body(connection).await?;
         return say(connection, instance, 503, b"too many wait already\n").await;
     };
-    pass_time(instance, fault).await;
+    pass_time(instance, number, fault).await;
     let length = match facts.body {
         BodyKind::None => BodyLength::Empty,
         BodyKind::Length(length) => BodyLength::Exactly(length),

@@ -8,8 +8,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::report::{End, Sample, Tally, locked};
-use super::{Pace, Plan, Target};
+use super::{End, Pace, Plan, Sample, Tally, Target, locked};
 use crate::wire::{Answer, Connection, WireError};
 
 /// Bytes of an answer in which the expected text is looked for.
@@ -17,16 +16,23 @@ const LOOKED_AT: usize = 4096;
 
 /// Ends a load early: nothing new is sent, what is on its way is waited for.
 #[derive(Debug, Clone)]
-pub(crate) struct Stop(Arc<(AtomicBool, Notify)>);
+pub struct Stop(Arc<(AtomicBool, Notify)>);
+
+impl Default for Stop {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Stop {
     /// Not stopped.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self(Arc::new((AtomicBool::new(false), Notify::new())))
     }
 
     /// Ends the load.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.0.0.store(true, Ordering::Release);
         self.0.1.notify_waiters();
     }
@@ -51,17 +57,25 @@ impl Stop {
 }
 
 /// Plays the plan to its end; `tally` can be read meanwhile. Returns what came of it.
-pub(crate) async fn run(plan: Arc<Plan>, stop: &Stop, tally: Arc<Mutex<Tally>>) -> Tally {
+pub async fn run(plan: Arc<Plan>, stop: &Stop, tally: Arc<Mutex<Tally>>) -> Tally {
+    run_from(Instant::now(), plan, stop, tally).await
+}
+
+/// As [`run`], from a moment on that several share.
+pub async fn run_from(start: Instant, plan: Arc<Plan>, stop: &Stop, tally: Arc<Mutex<Tally>>) -> Tally {
     let callers = Arc::new(Callers {
         permits: Semaphore::new(plan.connections),
         idle: plan.targets.iter().map(|_| Mutex::new(Vec::new())).collect(),
-        start: Instant::now(),
+        start,
         plan,
         tally,
     });
+    if !stop.wait_until(start).await {
+        return locked(&callers.tally).clone();
+    }
     match callers.plan.pace {
         Pace::Open => open_loop(&callers, stop).await,
-        Pace::Closed(count) => closed_loop(&callers, count, stop).await,
+        Pace::Closed { clients, think } => closed_loop(&callers, clients, think, stop).await,
     }
     locked(&callers.tally).clone()
 }
@@ -69,10 +83,11 @@ pub(crate) async fn run(plan: Arc<Plan>, stop: &Stop, tally: Arc<Mutex<Tally>>) 
 async fn open_loop(callers: &Arc<Callers>, stop: &Stop) {
     let plan = &callers.plan;
     let end = callers.start + plan.duration;
-    let mut due = callers.start;
+    let mut since = 0;
     let mut running = JoinSet::new();
     for number in 0..plan.requests {
-        due += Duration::from_nanos(plan.schedule.gap(number));
+        since = plan.schedule.due(number, since);
+        let due = callers.start.checked_add(Duration::from_nanos(since)).unwrap_or(end);
         // The timer has milliseconds: what is due by now goes out together, and none goes out early.
         let waited = due <= Instant::now() || stop.wait_until(due.min(end)).await;
         if due >= end || !waited || stop.is_stopped() {
@@ -85,11 +100,11 @@ async fn open_loop(callers: &Arc<Callers>, stop: &Stop) {
     while running.join_next().await.is_some() {}
 }
 
-async fn closed_loop(callers: &Arc<Callers>, count: usize, stop: &Stop) {
+async fn closed_loop(callers: &Arc<Callers>, clients: usize, think: Duration, stop: &Stop) {
     let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let end = callers.start + callers.plan.duration;
     let mut running = JoinSet::new();
-    for _ in 0..count {
+    for _ in 0..clients {
         let (callers, next, stop) = (Arc::clone(callers), Arc::clone(&next), stop.clone());
         running.spawn(async move {
             loop {
@@ -98,6 +113,9 @@ async fn closed_loop(callers: &Arc<Callers>, count: usize, stop: &Stop) {
                     return;
                 }
                 callers.call(number, Instant::now()).await;
+                if !think.is_zero() && !stop.wait_until(Instant::now() + think).await {
+                    return;
+                }
             }
         });
     }
@@ -116,30 +134,31 @@ struct Callers {
 
 impl Callers {
     async fn call(&self, number: u64, due: Instant) {
-        let post = self.plan.schedule.is_post(number);
+        let method = self.plan.schedule.method(number).to_owned();
         let id = self.plan.schedule.id(number);
         let target = (number % self.plan.targets.len() as u64) as usize;
-        let request = self.request(target, &id, post);
+        let request = self.request(target, &id, &method);
         let end = match timeout_at(due + self.plan.deadline, self.exchange(target, &request)).await {
             Ok(Ok(answer)) => self.judge(&answer, due),
             Ok(Err(error)) => End::Failed(error),
             Err(_) => End::Failed(WireError::Timeout),
         };
-        let sample = Sample { id, post, due: due - self.start, took: due.elapsed(), end };
+        let sample = Sample { id, method, due: due - self.start, took: due.elapsed(), end };
         if let Some(samples) = &self.plan.samples {
             samples.write(&sample);
         }
         locked(&self.tally).add(sample);
     }
 
-    fn request(&self, target: usize, id: &str, post: bool) -> Vec<u8> {
-        let Target { address, path } = &self.plan.targets[target];
-        let (method, body) = if post {
-            ("POST", format!("content-length: {}\r\n\r\n{id}", id.len()))
+    fn request(&self, target: usize, id: &str, method: &str) -> Vec<u8> {
+        let Target { host, path, .. } = &self.plan.targets[target];
+        let body = if matches!(method, "POST" | "PUT" | "PATCH") {
+            format!("content-length: {}\r\n\r\n{id}", id.len())
         } else {
-            ("GET", "\r\n".to_owned())
+            "\r\n".to_owned()
         };
-        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nx-request-id: {id}\r\n{body}").into_bytes()
+        let fields = &self.plan.fields;
+        format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: {id}\r\n{fields}{body}").into_bytes()
     }
 
     async fn exchange(&self, target: usize, request: &[u8]) -> Result<Answer, WireError> {
@@ -164,8 +183,9 @@ impl Callers {
 
     fn judge(&self, answer: &Answer, due: Instant) -> End {
         let said = |text: &String| answer.body.windows(text.len().max(1)).any(|part| part == text.as_bytes());
+        let wrong = !self.plan.expect.is_empty() && !self.plan.expect.iter().any(said);
         match answer.status {
-            200..=299 if self.plan.expect.as_ref().is_some_and(|text| !said(text)) => End::Wrong,
+            200..=299 if wrong => End::Wrong,
             200..=299 if due.elapsed() > self.plan.deadline => End::Late,
             200..=299 => End::Good,
             other => End::Status(other),

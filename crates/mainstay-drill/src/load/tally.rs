@@ -1,14 +1,13 @@
 //! What came of the requests: counts by kind, latencies whole and per second, and the first failures one by one.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::print::Table;
 use crate::wire::WireError;
 
 /// Failures kept one by one; more are only counted.
@@ -22,17 +21,17 @@ const LATENCY_MAX: u64 = 60_000_000;
 
 /// What came of one request.
 #[derive(Debug, Clone)]
-pub(crate) struct Sample {
+pub struct Sample {
     /// Its `x-request-id`.
-    pub(crate) id: String,
-    /// Whether it was a POST.
-    pub(crate) post: bool,
+    pub id: String,
+    /// Its method.
+    pub method: String,
     /// When it was due, since the beginning.
-    pub(crate) due: Duration,
+    pub due: Duration,
     /// How long after that the end came.
-    pub(crate) took: Duration,
+    pub took: Duration,
     /// What the end was.
-    pub(crate) end: End,
+    pub end: End,
 }
 
 impl Sample {
@@ -40,7 +39,7 @@ impl Sample {
     pub(super) fn to_json(&self) -> Value {
         json!({
             "id": self.id,
-            "method": if self.post { "POST" } else { "GET" },
+            "method": self.method,
             "due_ms": self.due.as_secs_f64() * 1e3,
             "took_ms": self.took.as_secs_f64() * 1e3,
             "end": self.end.word(),
@@ -50,7 +49,7 @@ impl Sample {
 
 /// How one request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// An answer in time that says what it should.
     Good,
     /// An answer in time with a status other than 2xx.
@@ -65,7 +64,8 @@ pub(crate) enum End {
 
 impl End {
     /// The word for a table.
-    pub(super) fn word(self) -> String {
+    #[must_use]
+    pub fn word(self) -> String {
         match self {
             Self::Good => "good".to_owned(),
             Self::Status(status) => format!("status {status}"),
@@ -77,12 +77,12 @@ impl End {
 }
 
 /// Requests and how many of them were good.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Count {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
     /// Requests that were due and have ended.
-    pub(crate) requests: u64,
+    pub requests: u64,
     /// Those that ended well.
-    pub(crate) good: u64,
+    pub good: u64,
 }
 
 impl Count {
@@ -92,16 +92,17 @@ impl Count {
     }
 
     /// Requests that did not end well.
-    pub(crate) fn bad(self) -> u64 {
+    #[must_use]
+    pub fn bad(self) -> u64 {
         self.requests - self.good
     }
 }
 
 /// The requests that were due within one second.
 #[derive(Debug, Clone)]
-pub(crate) struct Second {
+pub struct Second {
     /// How many, and how many good.
-    pub(crate) count: Count,
+    pub count: Count,
     latency: Latency,
 }
 
@@ -131,7 +132,8 @@ impl Second {
     }
 
     /// Half were answered within this many milliseconds.
-    pub(crate) fn p50_ms(&self) -> f64 {
+    #[must_use]
+    pub fn p50_ms(&self) -> f64 {
         match &self.latency {
             Latency::Open(latency) => latency.value_at_quantile(0.5) as f64 / 1e3,
             Latency::Told { p50_ms, .. } => *p50_ms,
@@ -139,7 +141,8 @@ impl Second {
     }
 
     /// 99 of 100 were answered within this many milliseconds.
-    pub(crate) fn p99_ms(&self) -> f64 {
+    #[must_use]
+    pub fn p99_ms(&self) -> f64 {
         match &self.latency {
             Latency::Open(latency) => latency.value_at_quantile(0.99) as f64 / 1e3,
             Latency::Told { p99_ms, .. } => *p99_ms,
@@ -149,20 +152,19 @@ impl Second {
 
 /// What came of a load between two moments.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Since {
+pub struct Since {
     /// How much.
-    pub(crate) count: Count,
+    pub count: Count,
     /// 99 of 100 were answered within this many milliseconds.
-    pub(crate) p99_ms: f64,
+    pub p99_ms: f64,
     /// All were.
-    pub(crate) worst_ms: f64,
+    pub worst_ms: f64,
 }
 
 /// Everything that came of a load, so far.
 #[derive(Debug, Clone)]
-pub(crate) struct Tally {
-    gets: Count,
-    posts: Count,
+pub struct Tally {
+    methods: BTreeMap<String, Count>,
     kinds: BTreeMap<String, u64>,
     latency: Histogram<u64>,
     seconds: Vec<Second>,
@@ -174,12 +176,18 @@ fn histogram<C: hdrhistogram::Counter>(figures: u8) -> Histogram<C> {
         .expect("one to five figures between these two constants are always a histogram")
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Tally {
     /// An empty one.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         Self {
-            gets: Count::default(),
-            posts: Count::default(),
+            methods: ["GET", "POST"].map(|method| (method.to_owned(), Count::default())).into(),
             kinds: BTreeMap::new(),
             latency: histogram(3),
             seconds: Vec::new(),
@@ -188,18 +196,18 @@ impl Tally {
     }
 
     /// An empty one that several may write.
-    pub(crate) fn shared() -> Arc<Mutex<Self>> {
+    #[must_use]
+    pub fn shared() -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self::new()))
     }
 
     /// Counts what came of a request.
-    pub(crate) fn add(&mut self, sample: Sample) {
+    pub fn add(&mut self, sample: Sample) {
         let good = sample.end == End::Good;
         let micros = u64::try_from(sample.took.as_micros()).unwrap_or(LATENCY_MAX);
-        if sample.post {
-            self.posts.add(good);
-        } else {
-            self.gets.add(good);
+        match self.methods.get_mut(&sample.method) {
+            Some(count) => count.add(good),
+            None => self.methods.entry(sample.method.clone()).or_default().add(good),
         }
         *self.kinds.entry(sample.end.word()).or_default() += 1;
         self.latency.saturating_record(micros.max(1));
@@ -221,13 +229,22 @@ impl Tally {
         &mut self.seconds[at]
     }
 
+    /// How many ended how, by their words.
+    #[must_use]
+    pub fn kinds(&self) -> &BTreeMap<String, u64> {
+        &self.kinds
+    }
+
     /// All requests that have ended.
-    pub(crate) fn count(&self) -> Count {
-        Count { requests: self.gets.requests + self.posts.requests, good: self.gets.good + self.posts.good }
+    #[must_use]
+    pub fn count(&self) -> Count {
+        let of = |count: fn(&Count) -> u64| self.methods.values().map(count).sum();
+        Count { requests: of(|count| count.requests), good: of(|count| count.good) }
     }
 
     /// What has come since `earlier`, which was taken of the same load.
-    pub(crate) fn since(&self, earlier: &Self) -> Since {
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Since {
         let (now, then) = (self.count(), earlier.count());
         let mut latency = self.latency.clone();
         // Both have the same bounds, and every count has only grown.
@@ -238,24 +255,37 @@ impl Tally {
     }
 
     /// The seconds since the beginning.
-    pub(crate) fn seconds(&self) -> &[Second] {
+    #[must_use]
+    pub fn seconds(&self) -> &[Second] {
         &self.seconds
     }
 
     /// The latency in milliseconds that the share `quantile` of all stays under.
-    pub(crate) fn quantile_ms(&self, quantile: f64) -> f64 {
+    #[must_use]
+    pub fn quantile_ms(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1e3
     }
 
+    /// How many requests took how long: the upper end of each step in milliseconds, and how many came to lie in it. Steps
+    /// grow by a tenth, as the precision that is left does.
+    #[must_use]
+    pub fn latencies(&self) -> Vec<(f64, u64)> {
+        let steps = self.latency.iter_log(100, 1.1).filter(|step| step.count_since_last_iteration() > 0);
+        steps.map(|step| (step.value_iterated_to() as f64 / 1e3, step.count_since_last_iteration())).collect()
+    }
+
     /// The share of good ones; of nothing, everything is good.
-    pub(crate) fn good_ratio(&self) -> f64 {
+    #[must_use]
+    pub fn good_ratio(&self) -> f64 {
         let count = self.count();
         if count.requests == 0 { 1.0 } else { count.good as f64 / count.requests as f64 }
     }
 
     /// The report that tests and people's scripts read.
-    pub(crate) fn to_json(&self) -> Value {
+    #[must_use]
+    pub fn to_json(&self) -> Value {
         let count = self.count();
+        let latencies = self.latencies().into_iter().map(|(upto_ms, n)| json!({ "upto_ms": upto_ms, "requests": n }));
         json!({
             "requests": count.requests,
             "good": count.good,
@@ -266,10 +296,8 @@ impl Tally {
             "p999_ms": self.quantile_ms(0.999),
             "max_ms": self.latency.max() as f64 / 1e3,
             "kinds": self.kinds,
-            "methods": {
-                "GET": { "requests": self.gets.requests, "good": self.gets.good },
-                "POST": { "requests": self.posts.requests, "good": self.posts.good },
-            },
+            "latencies": latencies.collect::<Vec<_>>(),
+            "methods": self.methods,
             "failures": self.failures.iter().map(Sample::to_json).collect::<Vec<_>>(),
             "failures_not_listed": count.bad() - self.failures.len() as u64,
             "seconds": self.seconds.iter().map(second_json).collect::<Vec<_>>(),
@@ -286,22 +314,8 @@ fn second_json(second: &Second) -> Value {
     })
 }
 
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = self.count();
-        writeln!(f, "{} requests, {} good ({:.3} %)", count.requests, count.good, self.good_ratio() * 100.0)?;
-        let at = |quantile| self.quantile_ms(quantile);
-        writeln!(f, "p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms", at(0.5), at(0.99), at(0.999))?;
-        let mut table = Table::new(&["END", "REQUESTS"]);
-        for (kind, requests) in &self.kinds {
-            table.row([kind.clone(), requests.to_string()]);
-        }
-        write!(f, "{table}")
-    }
-}
-
 /// The tally, whoever wrote it last and however that ended: its counts are whole between any two of its lines.
-pub(crate) fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+pub fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
@@ -311,7 +325,7 @@ mod tests {
 
     fn sample(due_ms: u64, end: End) -> Sample {
         let took = Duration::from_millis(10);
-        Sample { id: "a-1".to_owned(), post: false, due: Duration::from_millis(due_ms), took, end }
+        Sample { id: "a-1".to_owned(), method: "GET".to_owned(), due: Duration::from_millis(due_ms), took, end }
     }
 
     #[test]

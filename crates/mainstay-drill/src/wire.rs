@@ -17,7 +17,7 @@ const HEAD_MAX: usize = 64 * 1024;
 
 /// How an exchange failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WireError {
+pub enum WireError {
     /// Nobody listens there.
     Refused,
     /// There is no way there.
@@ -32,7 +32,7 @@ pub(crate) enum WireError {
 
 impl WireError {
     /// The word for a table.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
@@ -54,16 +54,16 @@ impl fmt::Display for WireError {
 
 /// An answer, with as much of its body as was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// Its status.
-    pub(crate) status: u16,
+    pub status: u16,
     /// The beginning of its body.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// A connection that carries one exchange after the other.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     stream: TcpStream,
     held: Vec<u8>,
     used: usize,
@@ -72,7 +72,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects to `address` (a host and a port).
-    pub(crate) async fn open(address: &str) -> Result<Self, WireError> {
+    pub async fn open(address: &str) -> Result<Self, WireError> {
         let stream = TcpStream::connect(address).await.map_err(|error| match error.kind() {
             ErrorKind::ConnectionRefused => WireError::Refused,
             ErrorKind::TimedOut => WireError::Timeout,
@@ -84,18 +84,18 @@ impl Connection {
     }
 
     /// Whether another exchange may follow.
-    pub(crate) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.open
     }
 
     /// Whether the other side has closed or spoken unasked while the connection was idle.
-    pub(crate) fn is_stale(&self) -> bool {
+    pub fn is_stale(&self) -> bool {
         let mut byte = [0];
         !matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Writes `request` (head and body as they stand) and reads its answer, keeping `keep` bytes of the body.
-    pub(crate) async fn exchange(&mut self, request: &[u8], keep: usize) -> Result<Answer, WireError> {
+    pub async fn exchange(&mut self, request: &[u8], keep: usize) -> Result<Answer, WireError> {
         // Whoever gives up waiting leaves half an answer behind: the connection is closed unless this ends well.
         self.open = false;
         self.stream.write_all(request).await.map_err(|_| WireError::Reset)?;
@@ -269,15 +269,12 @@ fn status_of(line: &str) -> Option<u16> {
 }
 
 /// Waits for an exchange no longer than `wait`.
-pub(crate) async fn within<T>(
-    wait: Duration,
-    exchange: impl Future<Output = Result<T, WireError>>,
-) -> Result<T, WireError> {
+pub async fn within<T>(wait: Duration, exchange: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
     tokio::time::timeout(wait, exchange).await.unwrap_or(Err(WireError::Timeout))
 }
 
 /// One request on a connection of its own, in at most `wait`.
-pub(crate) async fn once(address: &str, request: &[u8], wait: Duration, keep: usize) -> Result<Answer, WireError> {
+pub async fn once(address: &str, request: &[u8], wait: Duration, keep: usize) -> Result<Answer, WireError> {
     within(wait, async {
         let mut connection = Connection::open(address).await?;
         connection.exchange(request, keep).await

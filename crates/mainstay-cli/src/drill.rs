@@ -1,0 +1,295 @@
+//! `mainstay drill`: a scenario played for real, and what is printed of it.
+
+mod compare;
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use clap::Parser;
+use mainstay_drill::compare::{Comparison, calibrate};
+use mainstay_drill::{Drilled, Guard, Order, Programs, play};
+use mainstay_node::ConfigFile;
+use mainstay_sim::report::{Hold, Report};
+use serde_json::json;
+
+use crate::args::{DrillArgs, LoadArgs, WatchdogArgs};
+use crate::outcome::{Outcome, Trouble, while_doing};
+use crate::print::{self, Table};
+use crate::{load, node, runtime, simulate};
+
+/// What `mainstay drill --load` takes: all that `mainstay load` does.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay drill --load")]
+struct LoadAlone {
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// `mainstay drill`
+pub(crate) fn command(args: DrillArgs) -> Outcome {
+    if let Some(words) = args.load {
+        let words = std::iter::once("mainstay drill --load".into()).chain(words);
+        return load::command(&LoadAlone::parse_from(words).load);
+    }
+    if let Some(file) = &args.experiment {
+        return experiment(file, args.json);
+    }
+    let order = order(&args)?;
+    let shows = std::io::stderr().is_terminal();
+    let say = |text: &str| {
+        if shows {
+            print::note(text);
+        }
+    };
+    let drilled = runtime()?.block_on(play(&order, &say)).map_err(trouble)?;
+    let comparison = if args.compare { Some(compared(&args, &order, &drilled)?) } else { None };
+    if args.json {
+        let mut report = to_json(&drilled);
+        if let Some(comparison) = &comparison {
+            report["comparison"] = comparison.to_json();
+        }
+        print::json(&report)?;
+    } else {
+        print::result(Told(&drilled))?;
+        if let Some(comparison) = &comparison {
+            print::result(compare::Told(comparison))?;
+        }
+    }
+    if drilled.is_well() { Ok(()) } else { Err(Trouble::failed(verdict(&drilled))) }
+}
+
+/// The program and the arguments of the watchdog.
+fn watchdog_command() -> Outcome<Vec<String>> {
+    let program = std::env::current_exe().map_err(while_doing("finding this program"))?;
+    Ok(vec![program.display().to_string(), "watchdog".to_owned()])
+}
+
+/// An experiment of Chaos Toolkit.
+fn experiment(file: &Path, as_json: bool) -> Outcome {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Trouble::wrong(format!("cannot read {}: {error}", file.display())))?;
+    let experiment = mainstay_drill::experiment::read(&text, |name| std::env::var(name).ok());
+    let experiment = experiment.map_err(|refused| Trouble::wrong(format!("{}: {refused}", file.display())))?;
+    let say = |text: &str| print::note(text);
+    let watchdog = watchdog_command()?;
+    let played = mainstay_drill::experiment::play(&experiment, &watchdog, &say);
+    let journal = runtime()?.block_on(played).map_err(trouble)?;
+    if as_json {
+        print::json(&journal.json)?;
+    } else {
+        print::result(Lines(&journal.json))?;
+    }
+    if journal.is_well { Ok(()) } else { Err(Trouble::failed("the experiment did not go as it should: see above")) }
+}
+
+/// A journal for people.
+struct Lines<'a>(&'a serde_json::Value);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(journal) = self;
+        let word = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+        writeln!(f, "{}\n", word(&journal["title"]))?;
+        let mut table = Table::new(&["WHEN", "WHAT", "CAME"]);
+        let parts = [
+            ("before", &journal["steady_states"]["before"]["probes"]),
+            ("method", &journal["run"]),
+            ("after", &journal["steady_states"]["after"]["probes"]),
+            ("rollback", &journal["rollbacks"]),
+        ];
+        for (when, list) in parts {
+            for done in list.as_array().into_iter().flatten() {
+                let met = if done["tolerance_met"] == false { "not as it should be" } else { "" };
+                let trouble = done["exception"].as_str().unwrap_or(met);
+                table.row([when.to_owned(), word(&done["activity"]), format!("{} {trouble}", word(&done["status"]))]);
+            }
+        }
+        let kept = if journal["deviated"] == true { "the steady state was left" } else { "the steady state held" };
+        write!(f, "{table}\n\n{}; {kept}", word(&journal["status"]))
+    }
+}
+
+/// `mainstay watchdog`
+pub(crate) fn watchdog(args: &WatchdogArgs) -> Outcome {
+    let silence = std::time::Duration::from_nanos(args.silence.as_nanos());
+    let all = mainstay_drill::watchdog::watch(silence).map_err(while_doing("watching"))?;
+    if all { Ok(()) } else { Err(Trouble::silent(1)) }
+}
+
+fn trouble(trouble: mainstay_drill::Trouble) -> Trouble {
+    match trouble {
+        mainstay_drill::Trouble::Wrong(what) => Trouble::wrong(what),
+        mainstay_drill::Trouble::Failed(what) => Trouble::failed(what),
+    }
+}
+
+fn order(args: &DrillArgs) -> Outcome<Order> {
+    let file = args.config.clone().unwrap_or_else(|| "mainstay.toml".into());
+    let loaded = ConfigFile::new(&file, args.set.clone()).load().map_err(|error| node::explained(&error))?;
+    let named = args.scenario.clone().unwrap_or_default();
+    let mut scenario = simulate::scenario(&named, &loaded.config)?;
+    scenario.seed = args.seed.unwrap_or(scenario.seed);
+    let program = std::env::current_exe().map_err(while_doing("finding this program"))?;
+    let words = |command: &String| command.split_whitespace().map(str::to_owned).collect();
+    let (instance, restart) = (args.instance.as_ref().map(words), args.restart.as_ref().map(words));
+    let guard = Guard {
+        good: args.guard,
+        seconds: args.guard_seconds,
+        max_victims: args.max_victims,
+        steady: std::time::Duration::from_nanos(args.steady.as_nanos()),
+    };
+    let replay = replay(args, &file, &named, scenario.seed);
+    Ok(Order {
+        file,
+        config: loaded.config,
+        scenario,
+        guard,
+        watchdog: watchdog_command()?,
+        programs: Programs { mainstay: program, instance, running: args.running, restart },
+        set: args.set.clone(),
+        replay,
+    })
+}
+
+/// The same scenario in virtual time, beside what came.
+fn compared(args: &DrillArgs, order: &Order, drilled: &Drilled) -> Outcome<Comparison> {
+    let refused = |why: Vec<String>| Trouble::wrong(format!("it cannot be simulated: {}", why.join("\n")));
+    let (config, scenario) = (&order.config, &order.scenario);
+    let latency = match args.latency {
+        Some(latency) => latency,
+        None => calibrate(config, scenario, drilled.steady_p50_ms).map_err(refused)?,
+    };
+    mainstay_drill::compare::compare(config, scenario, latency, drilled.report.clone()).map_err(refused)
+}
+
+/// The line that plays the same again.
+fn replay(args: &DrillArgs, config: &Path, scenario: &str, seed: u64) -> String {
+    let quoted = simulate::quoted;
+    let set: String =
+        args.set.iter().map(|(key, value)| format!(" --set {}", quoted(&format!("{key}={value}")))).collect();
+    let config = quoted(&config.to_string_lossy());
+    format!("mainstay drill -c {config}{set} -s {} --seed {seed}", quoted(scenario))
+}
+
+/// What did not hold, in a sentence.
+fn verdict(drilled: &Drilled) -> String {
+    let mut why = Vec::new();
+    if let Some(aborted) = &drilled.aborted {
+        why.push(format!("the drill was broken off: {aborted}"));
+    }
+    let left = drilled.proofs.iter().filter(|proof| !proof.gone).count();
+    if left > 0 {
+        why.push(format!("{left} things are left: see above"));
+    }
+    if !drilled.report.held {
+        why.push("what had to hold did not".to_owned());
+    }
+    why.join("; ")
+}
+
+/// The report with what a drill has besides.
+fn to_json(drilled: &Drilled) -> serde_json::Value {
+    let mut report = serde_json::to_value(&drilled.report).unwrap_or_default();
+    let left = drilled.proofs.iter().filter(|proof| !proof.gone).count();
+    report["steady"] = json!({ "requests": drilled.steady.requests, "good": drilled.steady.good });
+    report["aborted"] = json!(drilled.aborted);
+    report["undone"] = json!(drilled.proofs);
+    report["left"] = json!(left);
+    report
+}
+
+/// A drill for people.
+struct Told<'a>(&'a Drilled);
+
+fn ms(millis: Option<f64>) -> String {
+    millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.1}"))
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Drilled { report, steady, aborted, proofs, .. } = self.0;
+        let Report { scenario, requests, good, good_ratio, .. } = report;
+        writeln!(f, "{scenario}, played for real\n")?;
+        writeln!(f, "before anything was broken: {} of {} calls good", steady.good, steady.requests)?;
+        writeln!(f, "{good} of {requests} calls good ({:.3} %)", good_ratio * 100.0)?;
+        let Report { p50_ms, p99_ms, p999_ms, attempts_per_request, .. } = report;
+        let (p50, p99, p999) = (ms(*p50_ms), ms(*p99_ms), ms(*p999_ms));
+        writeln!(f, "p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, {attempts_per_request:.3} attempts per call")?;
+        match report.recovery_seconds {
+            Some(seconds) => writeln!(f, "as good as before {seconds:.1} s after the last fault")?,
+            None if report.metastable => writeln!(f, "the faults are over, and it holds itself down")?,
+            None => writeln!(f, "not as good as before when the drill ended")?,
+        }
+        timeline(f, report)?;
+        list(
+            f,
+            "what was done",
+            report.faults.iter().map(|fault| {
+                format!("{:6.1} s to {:.1} s  {}: {}", fault.from_second, fault.to_second, fault.target, fault.kind)
+            }),
+        )?;
+        list(
+            f,
+            "what the gateway decided",
+            report.events.iter().map(|event| format!("{:6.1} s  {}", event.second, event.what)),
+        )?;
+        list(
+            f,
+            "calls that were not good",
+            report.failures.iter().map(|failure| format!("{:6}  {}", failure.count, failure.what)),
+        )?;
+        writeln!(f, "\nis nothing left?")?;
+        for proof in proofs {
+            writeln!(f, "  {}  {}: {}", if proof.gone { "gone" } else { "LEFT" }, proof.what, proof.seen)?;
+        }
+        if let Some(aborted) = aborted {
+            writeln!(f, "\nbroken off: {aborted}")?;
+        }
+        writeln!(f)?;
+        let mut table = Table::new(&["WHAT HAD TO HOLD", "WANTED", "CAME", ""]);
+        for Hold { what, wanted, measured, held } in &report.holds {
+            let word = if *held { "held" } else { "DID NOT HOLD" };
+            table.row([what.as_str(), wanted, measured, word]);
+        }
+        if !report.holds.is_empty() {
+            writeln!(f, "{table}\n")?;
+        }
+        write!(f, "again: {}", report.replay)
+    }
+}
+
+fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: impl Iterator<Item = String>) -> fmt::Result {
+    const MOST: usize = 20;
+    let lines: Vec<String> = lines.collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n{title}:")?;
+    for line in lines.iter().take(MOST) {
+        writeln!(f, "  {line}")?;
+    }
+    if lines.len() > MOST {
+        writeln!(f, "  and {} more", lines.len() - MOST)?;
+    }
+    Ok(())
+}
+
+fn timeline(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let mut table =
+        Table::new(&["SECOND", "CALLS", "GOOD", "REFUSED", "ATTEMPTS", "RETRIES", "P99 MS", "USABLE", "BREAKERS"]);
+    for second in &report.timeline {
+        table.row([
+            second.second.to_string(),
+            second.requests.to_string(),
+            second.good.to_string(),
+            second.refused.to_string(),
+            second.attempts.to_string(),
+            second.retries.to_string(),
+            ms(second.p99_ms),
+            second.usable.to_string(),
+            second.breakers.join(", "),
+        ]);
+    }
+    writeln!(f, "\n{table}")
+}

@@ -1,0 +1,250 @@
+//! Scenarios played for real, and what is left of them: nothing.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Instance, Node, alone, eventually, http, mainstay, pass};
+
+/// A configuration and a scenario as files.
+struct Play {
+    dir: TempDir,
+}
+
+const CONFIGURATION: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n\n[[route]]\nservice = \"shop\"\n\n\
+    [service.shop]\nendpoints = [\"127.0.0.1:9101\", \"127.0.0.1:9102\", \"127.0.0.1:9103\", \"127.0.0.1:9104\"]\n\n\
+    [service.shop.health]\nhttp = \"/health\"\ninterval = \"500ms\"\nunhealthy_threshold = 2\n\n\
+    [service.shop.timeout]\nattempt = \"600ms\"\n";
+
+impl Play {
+    fn new(scenario: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        std::fs::write(dir.path().join("mainstay.toml"), CONFIGURATION).unwrap();
+        std::fs::write(dir.path().join("scenario.toml"), scenario).unwrap();
+        Self { dir }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn drill(&self, config: PathBuf, more: &[&str]) -> Command {
+        let mut command = mainstay();
+        command.arg("drill").arg("-c").arg(config).arg("-s").arg(self.file("scenario.toml")).arg("--json").args(more);
+        command.env("TMPDIR", self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        self.drill(self.file("mainstay.toml"), more).output().unwrap()
+    }
+
+    /// Plays it and gives the report; nothing of the drill may be left.
+    #[track_caller]
+    fn report(&self, more: &[&str]) -> (Option<i32>, Value) {
+        let output = self.run(more);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {said}"));
+        assert_eq!(report["left"], 0, "{:#}", report["undone"]);
+        self.nothing_is_left();
+        (output.status.code(), report)
+    }
+
+    #[track_caller]
+    fn nothing_is_left(&self) {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap().flatten();
+        let left: Vec<_> =
+            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("mainstay-")).collect();
+        let left: Vec<_> = left.iter().filter(|entry| entry.file_name() != "mainstay.toml").collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+const WORKLOAD: &str = "[workload]\nservice = \"shop\"\nrate = \"200/s\"\nmethods = { GET = 95, POST = 5 }\n\
+    [instance]\nservice_time = { distribution = \"fixed\", mean = \"2ms\" }\n";
+
+#[test]
+fn instances_are_killed_and_hang_the_service_goes_around_them_and_nothing_is_left() {
+    let _stage = alone();
+    let faults = "[[fault]]\nkind = \"hang\"\nat = \"1s\"\nfor = \"3s\"\ntarget = \"shop/0\"\n\
+                  [[fault]]\nkind = \"crash\"\nat = \"4500ms\"\nfor = \"1500ms\"\ntarget = \"shop/1\"\n";
+    let play = Play::new(&format!(
+        "name = \"one hangs, another dies\"\nduration = \"7s\"\n{WORKLOAD}{faults}[hold]\ngood = \"95%\"\nduplicated_posts = 0\n"
+    ));
+    let (status, report) = play.report(&["--steady", "1s", "--compare"]);
+    assert_eq!(status, Some(0), "{:#}", report["holds"]);
+    assert_eq!(report["comparison"]["simulated"]["played"], "simulated");
+    assert_eq!(report["played"], "real");
+    assert_eq!(report["held"], true);
+    let requests = report["requests"].as_u64().unwrap();
+    assert!((1200..1600).contains(&requests), "{requests}");
+    assert_eq!(report["timeline"].as_array().unwrap().len(), 7);
+    let spans: Vec<_> = report["faults"].as_array().unwrap().iter().map(|fault| fault["target"].clone()).collect();
+    assert_eq!(spans, ["shop/0", "shop/1"]);
+    assert!(report["attempts_per_request"].as_f64().unwrap() >= 1.0);
+    let ejected = |what: &Value| what["what"].as_str().unwrap().contains("ready → ejected");
+    assert!(report["events"].as_array().unwrap().iter().any(ejected), "{:#}", report["events"]);
+}
+
+#[test]
+fn what_does_not_hold_ends_with_1_and_says_what() {
+    let _stage = alone();
+    let faults = "[[fault]]\nkind = \"errors\"\nat = \"1s\"\nfor = \"2s\"\ntarget = \"shop\"\n";
+    let play =
+        Play::new(&format!("name = \"all fail\"\nduration = \"4s\"\n{WORKLOAD}{faults}[hold]\ngood = \"99.9%\"\n"));
+    let (status, report) = play.report(&["--steady", "1s", "--max-victims", "100%"]);
+    assert_eq!((status, &report["held"]), (Some(1), &Value::Bool(false)));
+    assert_eq!(report["holds"][0]["what"], "good");
+}
+
+#[test]
+fn without_a_steady_state_nothing_is_broken_and_the_figure_is_said() {
+    let _stage = alone();
+    let faults = "[[fault]]\nkind = \"hang\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop/0\"\n";
+    let play = Play::new(&format!("name = \"t\"\nduration = \"3s\"\n{WORKLOAD}{faults}[hold]\ngood = \"99%\"\n"));
+    // A limit that refuses most of the calls before anything is broken.
+    let limit = "[rate_limit.few]\nkey = \"global\"\nrate = \"10/s\"\nburst = 1\n";
+    let text =
+        CONFIGURATION.replace("service = \"shop\"\n\n", "service = \"shop\"\nrate_limit = [\"few\"]\n\n") + limit;
+    std::fs::write(play.file("mainstay.toml"), text).unwrap();
+    let output = play.run(&["--steady", "1s"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the steady state does not hold") && said.contains("status 429"), "{said}");
+    play.nothing_is_left();
+}
+
+#[test]
+fn the_guard_breaks_a_drill_off_and_everything_is_undone() {
+    let _stage = alone();
+    let faults = "[[fault]]\nkind = \"errors\"\nat = \"1s\"\nfor = \"50s\"\ntarget = \"shop\"\n";
+    let workload = WORKLOAD.replace("[instance]", "deadline = \"500ms\"\n[instance]");
+    let play = Play::new(&format!("name = \"t\"\nduration = \"60s\"\n{workload}{faults}"));
+    let began = std::time::Instant::now();
+    let (status, report) =
+        play.report(&["--steady", "1s", "--max-victims", "100%", "--guard", "50%", "--guard-seconds", "1"]);
+    assert_eq!(status, Some(1));
+    assert!(report["aborted"].as_str().unwrap().contains("under the guard's 50%"), "{}", report["aborted"]);
+    assert!(began.elapsed().as_secs() < 40, "it did not play to the end");
+}
+
+#[test]
+fn what_cannot_be_played_is_refused_before_anything_starts() {
+    let faults = "[[fault]]\nkind = \"disk_full\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop/0\"\n\
+                  [[fault]]\nkind = \"hang\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop\"\n";
+    let play = Play::new(&format!("name = \"t\"\nduration = \"3s\"\n{WORKLOAD}{faults}"));
+    let output = play.run(&[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("disk_full") && said.contains("would strike 4 of 4 instances"), "{said}");
+}
+
+/// The state of a process as the system tells it: `T` stands still.
+fn state(pid: u32) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().next().map(str::to_owned)
+}
+
+/// A drill of a gateway and instances that run already, in which `shop/0` stands still by now.
+fn hanging(play: &Play, node: &Node, pid: u32) -> Child {
+    let mut command = play.drill(node.file(), &["--running", "--steady", "500ms"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("an instance that stands still", || (state(pid)? == "T").then_some(()));
+    child
+}
+
+#[test]
+fn a_driller_that_is_killed_leaves_nothing_behind() {
+    let _stage = alone();
+    let instances: Vec<Instance> = (0..2).map(|_| Instance::with(&["--service-time", "1ms"])).collect();
+    let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
+    let node = Node::start(&addresses, "[service.shop.timeout]\nattempt = \"500ms\"\n");
+    let faults = "[[fault]]\nkind = \"hang\"\nat = \"500ms\"\nfor = \"50s\"\ntarget = \"shop/0\"\n";
+    let play = Play::new(&format!("name = \"t\"\nduration = \"60s\"\n{WORKLOAD}{faults}"));
+    let victim = instances[0].id();
+    let mut driller = hanging(&play, &node, victim);
+    driller.kill().unwrap();
+    driller.wait().unwrap();
+    eventually("the victim to go on", || (state(victim)? != "T").then_some(()));
+    assert_eq!(http::get(addresses[0], "/work").status, 200);
+    eventually("the files to go", || {
+        let entries = std::fs::read_dir(play.dir.path()).unwrap().flatten();
+        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        (!names.any(|name| name.starts_with("mainstay-drill-"))).then_some(())
+    });
+}
+
+#[test]
+fn a_driller_that_stands_still_itself_is_undone_when_its_silence_has_lasted() {
+    let _stage = alone();
+    let instances: Vec<Instance> = (0..2).map(|_| Instance::with(&["--service-time", "1ms"])).collect();
+    let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
+    let node = Node::start(&addresses, "[service.shop.timeout]\nattempt = \"500ms\"\n");
+    let faults = "[[fault]]\nkind = \"hang\"\nat = \"500ms\"\nfor = \"50s\"\ntarget = \"shop/0\"\n";
+    let play = Play::new(&format!("name = \"t\"\nduration = \"60s\"\n{WORKLOAD}{faults}"));
+    let victim = instances[0].id();
+    let mut driller = hanging(&play, &node, victim);
+    let pid = Pid::from_raw(driller.id().cast_signed()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    eventually("the victim to go on", || (state(victim)? != "T").then_some(()));
+    kill_process(pid, Signal::CONT).unwrap();
+    let ended = eventually("the driller to end", || driller.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(1), "it may not go on without its watchdog");
+    assert!(test_kill_process(pid).is_err());
+    pass(0.1);
+    assert_ne!(state(victim).unwrap(), "T");
+}
+
+/// An experiment whose method breaks what its hypothesis looks at, and whose rollback mends it.
+fn experiment(dir: &TempDir, method: &str) -> PathBuf {
+    let (file, lamp) = (dir.path().join("experiment.json"), dir.path().join("lamp"));
+    let lamp = lamp.display();
+    let text = format!(
+        r#"{{ "title": "the lamp stays on", "description": "whatever we do",
+            "steady-state-hypothesis": {{ "title": "it is on", "probes": [
+                {{ "type": "probe", "name": "look", "tolerance": 0,
+                   "provider": {{ "type": "process", "path": "test", "arguments": ["-e", "{lamp}"] }} }} ] }},
+            "method": [ {{ "type": "action", "name": "put it out",
+                "provider": {{ "type": "process", "path": "rm", "arguments": ["-f", "{lamp}"] }} }}{method} ],
+            "rollbacks": [ {{ "type": "action", "name": "light it",
+                "provider": {{ "type": "process", "path": "touch", "arguments": "{lamp}" }} }} ] }}"#
+    );
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+#[test]
+fn an_experiment_of_chaos_toolkit_is_played_and_rolled_back() {
+    let dir = TempDir::new().unwrap();
+    let file = experiment(&dir, "");
+    let run = || mainstay().args(["drill", "--json", "--experiment"]).arg(&file).output().unwrap();
+    let output = run();
+    let journal: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &journal["status"]), (Some(1), &Value::from("failed")), "it was not on before");
+    assert_eq!(journal["run"].as_array().unwrap().len(), 0, "so nothing was done");
+    std::fs::write(dir.path().join("lamp"), "").unwrap();
+    let output = run();
+    let journal: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &journal["deviated"]), (Some(1), &Value::Bool(true)), "{journal:#}");
+    assert_eq!(journal["rollbacks"][0]["status"], "succeeded", "{journal:#}");
+    assert!(dir.path().join("lamp").exists());
+}
+
+#[test]
+fn an_experiment_is_rolled_back_even_when_its_driller_is_killed() {
+    let dir = TempDir::new().unwrap();
+    let sleep = r#", { "type": "action", "name": "wait", "provider": { "type": "process", "path": "sleep", "arguments": "60" } }"#;
+    let file = experiment(&dir, sleep);
+    let lamp = dir.path().join("lamp");
+    std::fs::write(&lamp, "").unwrap();
+    let mut command = mainstay();
+    command.args(["drill", "--experiment"]).arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut driller = command.spawn().unwrap();
+    eventually("the lamp to go out", || (!lamp.exists()).then_some(()));
+    driller.kill().unwrap();
+    driller.wait().unwrap();
+    eventually("the lamp to be lit again", || lamp.exists().then_some(()));
+}
