@@ -60,11 +60,26 @@ pub fn ln(x: f64) -> f64 {
     let y = (m - 1.0) / (m + 1.0);
     let square = y * y;
     let mut series = 0.0;
-    for n in (0..11).rev() {
-        series = series * square + 1.0 / f64::from(2 * n + 1);
+    for part in ODD_PARTS {
+        series = series * square + part;
     }
     2.0 * y * series + exponent as f64 * std::f64::consts::LN_2
 }
+
+/// 1/21, 1/19, … 1.
+const ODD_PARTS: [f64; 11] = [
+    1.0 / 21.0,
+    1.0 / 19.0,
+    1.0 / 17.0,
+    1.0 / 15.0,
+    1.0 / 13.0,
+    1.0 / 11.0,
+    1.0 / 9.0,
+    1.0 / 7.0,
+    1.0 / 5.0,
+    1.0 / 3.0,
+    1.0,
+];
 
 /// `e^x`, within a few units in the last place; infinite above 709 and 0 below -708.
 ///

@@ -56,6 +56,16 @@ impl<T> Slab<T> {
         Some(thing)
     }
 
+    /// As [`Slab::remove`], for one that nobody looks at any more: it is dropped where it lies.
+    pub(crate) fn discard(&mut self, key: Key) {
+        let Some((generation, thing)) = self.places.get_mut(key.place as usize) else { return };
+        if *generation == key.generation && thing.is_some() {
+            *thing = None;
+            *generation = generation.wrapping_add(1);
+            self.free.push(key.place);
+        }
+    }
+
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let (generation, thing) = self.places.get(key.place as usize)?;
         thing.as_ref().filter(|_| *generation == key.generation)

@@ -54,6 +54,8 @@ pub(crate) struct Calls {
     pub(crate) described: Workload,
     pub(crate) service: usize,
     pub(crate) route: usize,
+    /// Somebody asks what they are for: a cache, a balance or a limit that goes by it.
+    pub(crate) are_told_apart: bool,
     /// Each with the sum of the weights up to it.
     pub(crate) methods: Vec<(MethodClass, bool, u64)>,
 }
@@ -80,7 +82,12 @@ pub(crate) struct Strike {
 pub(crate) fn lay_out(config: &Config, scenario: &Scenario, luck: Luck) -> Result<Stage, Vec<Unplayable>> {
     let mut wrong = Vec::new();
     let services = services(config, scenario, &mut wrong);
-    let laid = |workload: &Workload| calls(config, workload).map_err(|unplayable| wrong.push(unplayable)).ok();
+    let caches = services.iter().any(|behind| behind.described.cache.is_some());
+    let by_key = config.services.iter().any(|service| service.policy.balance.goes_by_key());
+    let limits = !config.rate_limits.is_empty();
+    let told_apart = caches || by_key || limits;
+    let laid =
+        |workload: &Workload| calls(config, workload, told_apart).map_err(|unplayable| wrong.push(unplayable)).ok();
     let workloads: Vec<Calls> = scenario.workloads.iter().filter_map(laid).collect();
     let mut faults = Vec::new();
     for (number, fault) in scenario.faults.iter().enumerate() {
@@ -139,7 +146,7 @@ fn no_service(config: &Config, name: &str) -> String {
     format!("the configuration has no service {name:?}; it has {}", known.join(", "))
 }
 
-fn calls(config: &Config, workload: &Workload) -> Result<Calls, Unplayable> {
+fn calls(config: &Config, workload: &Workload, are_told_apart: bool) -> Result<Calls, Unplayable> {
     let fault = |message| Unplayable { line: workload.line, message };
     let service = config.services.iter().position(|service| service.name == workload.service);
     let Some(service) = service else { return Err(fault(no_service(config, &workload.service))) };
@@ -159,7 +166,8 @@ fn calls(config: &Config, workload: &Workload) -> Result<Calls, Unplayable> {
         sum += u64::from(*weight);
         (MethodClass::of(method.as_bytes()), method == "POST", sum)
     });
-    Ok(Calls { described: workload.clone(), service, route, methods: methods.collect() })
+    let methods = methods.collect();
+    Ok(Calls { described: workload.clone(), service, route, are_told_apart, methods })
 }
 
 fn takes(rule: &PathMatch, path: &str) -> bool {

@@ -29,7 +29,7 @@ use mainstay_policy::{Record, RetrySettings};
 
 use crate::account::Ledger;
 use crate::luck::Luck;
-use crate::queue::Queue;
+use crate::queue::{Lane, Queue};
 use crate::slab::{Key, Slab};
 use crate::stage::{Behind, Calls, Stage};
 
@@ -228,6 +228,11 @@ impl<'a> World<'a> {
 
     fn plan(&mut self, after: Duration, event: Event) {
         self.queue.push(self.now + after, event);
+    }
+
+    /// Plans what a message brings.
+    fn plan_message(&mut self, after: Duration, event: Event) {
+        self.queue.push_in(Lane::Messages, self.now + after, event);
     }
 
     /// Seconds are counted until the last call has ended.

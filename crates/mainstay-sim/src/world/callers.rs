@@ -6,6 +6,7 @@ use mainstay_core::{Duration, Instant, MethodClass};
 
 use super::gateway::{Ask, Asker, Request};
 use super::{Deed, Event, World};
+use crate::queue::Lane;
 use crate::slab::Key;
 use crate::stage::{Calls, Strike};
 
@@ -59,7 +60,7 @@ pub(super) fn courses(workloads: &[Calls], faults: &[Strike], ends: Instant) -> 
             }
             Load::Closed { .. } => (Vec::new(), Arrivals::Poisson),
         };
-        let popularity = popularity(calls.described.keys, calls.described.skew);
+        let popularity = popularity(if calls.are_told_apart { calls.described.keys } else { 1 }, calls.described.skew);
         Course { pieces, piece: 0, arrivals, calls: 0, next: Instant::ORIGIN, popularity }
     };
     workloads.iter().map(course).collect()
@@ -172,7 +173,7 @@ impl World<'_> {
             match piece.after(course.next.max(piece.from), calls) {
                 Ok(at) => {
                     course.next = at;
-                    return self.queue.push(at, Event::Arrive { workload });
+                    return self.queue.push_in(Lane::Arrivals, at, Event::Arrive { workload });
                 }
                 Err(rest) => {
                     calls = rest;

@@ -174,7 +174,7 @@ impl World<'_> {
             tried.job = job;
         }
         match self.pass(gateway, instance, Direction::There, ask.request.number, lane) {
-            Some(after) => self.plan(after, Event::Reach { job }),
+            Some(after) => self.plan_message(after, Event::Reach { job }),
             None => self.lost(job),
         }
     }

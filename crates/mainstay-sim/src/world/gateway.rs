@@ -492,10 +492,10 @@ impl World<'_> {
     /// Nothing more comes of the call.
     fn ended(&mut self, key: Key) {
         self.note_queue(key);
-        let Some(mut live) = self.calls.remove(key) else { return };
-        self.tell_limits(&live);
+        self.tell_limits(key);
+        let Some(live) = self.calls.get_mut(key) else { return };
         let record = live.call.take_record();
-        self.spare(record);
+        let ask = live.ask;
         let (good, failed) = match live.given {
             Some(Given::Answer(_)) if live.is_false => (false, Failed::False),
             Some(Given::Answer(status)) => (status < 400, Failed::Answered(status)),
@@ -503,7 +503,9 @@ impl World<'_> {
             Some(Given::Fixed) => (false, Failed::Fixed),
             None => (false, Failed::Left),
         };
-        self.over(&live.ask, good, failed);
+        self.calls.discard(key);
+        self.spare(record);
+        self.over(&ask, good, failed);
     }
 
     /// Whoever asked knows what came of it.

@@ -481,7 +481,7 @@ impl World<'_> {
         (job.state, job.outcome) = (State::Answering, outcome);
         let (gateway, instance, number, lane) = (job.gateway, job.instance, job.number, job.lane);
         match self.pass(gateway, instance, Direction::Back, number, lane) {
-            Some(after) => self.plan(after, Event::Answer { job: key }),
+            Some(after) => self.plan_message(after, Event::Answer { job: key }),
             None => self.lost(key),
         }
     }

@@ -85,7 +85,8 @@ impl World<'_> {
     }
 
     /// The limits that let a call through learn how it went, and get back a place that it no longer wants.
-    pub(super) fn tell_limits(&mut self, live: &Live) {
+    pub(super) fn tell_limits(&mut self, key: Key) {
+        let Some(live) = self.calls.get(key) else { return };
         if live.hearing.asked == 0 {
             return;
         }
