@@ -141,3 +141,12 @@ fn a_simulation_tells_what_holds_and_two_processes_say_the_same() {
     assert!(said(&wrong.stderr).contains("no service \"shpo\""), "{}", said(&wrong.stderr));
     assert_eq!(play("no-such", &[]).status.code(), Some(2));
 }
+
+#[test]
+fn a_search_tells_up_to_which_load_a_service_recovers() {
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("mainstay.toml");
+    std::fs::write(&config, LEAST).unwrap();
+    let found = mainstay().args(["simulate", "-s", "outage", "--search", "-c"]).arg(&config).output().unwrap();
+    assert!(said(&found.stdout).contains("recovers by itself up to"), "{}", said(&found.stdout));
+}

@@ -381,6 +381,9 @@ pub(crate) struct SimulateArgs {
     /// Print the whole report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Look for the load and the length of the outage up to which it recovers by itself, and for settings that move them
+    #[arg(long)]
+    pub(crate) search: bool,
     #[command(flatten)]
     pub(crate) pictures: PictureArgs,
 }

@@ -1,6 +1,7 @@
 //! `mainstay simulate`: a scenario in virtual time, under the configuration that a node would run.
 
 mod against;
+mod edges;
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -22,6 +23,9 @@ pub(crate) fn command(args: &SimulateArgs) -> Outcome {
     let loaded = ConfigFile::new(&args.config, args.set.clone()).load().map_err(|error| node::explained(&error))?;
     let scenario = scenario(&args.scenario, &loaded.config)?;
     let seed = args.seed.unwrap_or(scenario.seed);
+    if args.search {
+        return edges::command(args, &loaded.config, &scenario, seed);
+    }
     let report = played(args, (&args.config, &args.set), &loaded.config, &scenario, seed)?;
     match &args.against {
         Some(file) => against::command(args, file, &scenario, &loaded.effective, &report)?,

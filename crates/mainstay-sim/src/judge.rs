@@ -1,7 +1,7 @@
 //! What a play comes to: how good it was, whether it recovered and when, and whether that is what was asked for.
 //!
 //! **Recovery.** Before the cause a certain share of the calls is good; after it, the calls are as good again when from
-//! some moment on that share is reached in every second. A second's share is an estimate, so it may lie under the share
+//! some moment on that share is reached in every second of half a minute. A second's share is an estimate, so it may lie under the share
 //! of before by three of its standard deviations, and by one call in a hundred. The last call that was not good in a
 //! second that is worse marks the moment.
 //!
@@ -23,6 +23,8 @@ const WINDOW: usize = 10;
 const TOLERANCE: f64 = 0.01;
 /// Standard deviations of a second's share.
 const DEVIATIONS: f64 = 3.0;
+/// Steps for which calls must stay good: what comes later has another cause, be it a bad hour of the world's luck.
+const STAYS: usize = 300;
 /// Less time after the cause says nothing.
 const AFTER: Duration = Duration::from_secs(5);
 
@@ -77,8 +79,9 @@ fn recovery(steps: &[Step], cause: Option<Cause>, begins: Instant, ends: Instant
         let deviation = (usual * (1.0 - usual) / due.max(1) as f64).sqrt();
         due > 0 && (good as f64) < due as f64 * (usual - TOLERANCE - DEVIATIONS * deviation)
     };
-    let worst_at = (over..last.saturating_sub(WINDOW - 1)).rev().find(|from| is_worse(*from));
-    let Some(window) = worst_at else { return Recovery { seconds: Some(0.0), metastable: false } };
+    let Some(window) = last_worse(over..last.saturating_sub(WINDOW - 1), is_worse) else {
+        return Recovery { seconds: Some(0.0), metastable: false };
+    };
     let bad = (window..(window + WINDOW).min(last)).rev().find(|place| steps[*place].good < steps[*place].due);
     let until = bad.unwrap_or(window) + 1;
     let recovered = until + WINDOW <= last;
@@ -90,6 +93,19 @@ fn recovery(steps: &[Step], cause: Option<Cause>, begins: Instant, ends: Instant
         seconds: recovered.then_some((took * 10.0).round() / 10.0),
         metastable: !recovered && long_enough && stays,
     }
+}
+
+/// The last second that is worse before all of them have been well for [`STAYS`], or are up to the end.
+fn last_worse(windows: std::ops::Range<usize>, is_worse: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut last = None;
+    for from in windows.clone() {
+        if is_worse(from) {
+            last = Some(from);
+        } else if from - last.unwrap_or(windows.start) >= STAYS {
+            return last;
+        }
+    }
+    last
 }
 
 /// Writes the report.

@@ -40,6 +40,7 @@ pub mod picture;
 mod queue;
 pub mod report;
 pub mod scenarios;
+pub mod search;
 pub mod shown;
 mod slab;
 mod stage;

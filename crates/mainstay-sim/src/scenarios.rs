@@ -21,6 +21,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("flap", include_str!("../../../scenarios/flap.toml")),
     ("partition", include_str!("../../../scenarios/partition.toml")),
     ("outage", include_str!("../../../scenarios/outage.toml")),
+    ("metastable", include_str!("../../../scenarios/metastable.toml")),
     ("surge", include_str!("../../../scenarios/surge.toml")),
     ("rolling", include_str!("../../../scenarios/rolling.toml")),
 ];

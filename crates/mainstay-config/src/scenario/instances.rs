@@ -97,7 +97,8 @@ fn calls(s: &mut Section<'_>) -> Vec<Dependency> {
 pub(super) fn network(s: &mut Section<'_>) -> Network {
     let latency = s.get("latency", "250us");
     let cross_zone = s.get("cross_zone", "1ms");
-    Network { latency, cross_zone, loss: s.get("loss", "0%") }
+    let loss = s.get("loss", "0%");
+    Network { latency, cross_zone, loss, handshake: s.get("handshake", "true") }
 }
 
 pub(super) fn gateways(s: &mut Section<'_>) -> Gateways {

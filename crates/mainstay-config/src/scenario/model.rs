@@ -266,6 +266,8 @@ pub struct Network {
     pub cross_zone: Duration,
     /// How many messages are lost and sent again. Default none.
     pub loss: Ratio,
+    /// Whether opening a connection takes the way there and back. Default true.
+    pub handshake: bool,
 }
 
 /// `[gateways]`: what stands between callers and instances. They learn of health by themselves and of each other not at
@@ -575,6 +577,7 @@ impl Default for Network {
             latency: Distribution::Fixed(Duration::from_micros(250)),
             cross_zone: Duration::from_millis(1),
             loss: Ratio::ZERO,
+            handshake: true,
         }
     }
 }

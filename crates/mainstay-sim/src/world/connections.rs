@@ -101,6 +101,10 @@ impl World<'_> {
             }
             cell.links[id.0 as usize] = Link { incarnation, number, served: 0 };
         }
+        if !self.scenario.network.handshake && self.instances[instance as usize].connect() == Some(Connect::Stands) {
+            self.input(key, Input::Connected { attempt });
+            return self.send(key, attempt);
+        }
         let gateway = self.workers[worker as usize].gateway;
         let there = self.pass(gateway, instance, Direction::There, number, SYN_AGAIN);
         let back = self.pass(gateway, instance, Direction::Back, number, SYN_AGAIN);

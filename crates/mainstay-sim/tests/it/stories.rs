@@ -109,3 +109,48 @@ fn checks_find_an_instance_that_is_sick() {
     let usable: Vec<u64> = report.timeline.iter().map(|second| second.usable).collect();
     assert_eq!((usable[2], usable[13], usable[19]), (4, 3, 4), "{usable:?}");
 }
+
+/// Retries without a budget behind an endless queue: the world of N. Bronson et al., "Metastable Failures in Distributed
+/// Systems", HotOS 2021.
+const UNBOUNDED: &str = r#"
+[[listener]]
+name = "web"
+address = "127.0.0.1:8080"
+[[route]]
+service = "shop"
+timeout = "2s"
+[service.shop]
+endpoints = ["127.0.0.1:9101", "127.0.0.1:9102"]
+outlier = "off"
+breaker = "off"
+slow_start = "off"
+bulkhead = { concurrency = "unlimited", adaptive = "off", queue = "off" }
+timeout = { attempt = "500ms" }
+retry = { attempts = 3, budget = "off", backoff = { kind = "fixed", base = "10ms", jitter = "none" } }
+"#;
+
+#[test]
+fn retries_without_a_budget_hold_a_service_down_and_the_defaults_let_it_recover() {
+    let scenario = mainstay_sim::scenarios::text("metastable", "shop").unwrap();
+    let down = play(UNBOUNDED, &scenario, 1).report;
+    assert!(down.metastable && down.recovery_seconds.is_none(), "{:?}", down.recovery_seconds);
+    assert!(down.wasted_ratio > 0.8, "{}", down.wasted_ratio);
+    assert!(down.timeline.last().unwrap().good < 10, "{:?}", down.timeline.last());
+    let well = play(LEAST, &scenario, 1).report;
+    assert!(!well.metastable && well.recovery_seconds.unwrap() < 10.0, "{:?}", well.recovery_seconds);
+}
+
+#[test]
+fn a_search_finds_the_load_beyond_which_it_stays_down_and_the_setting_that_moves_it() {
+    let text = mainstay_sim::scenarios::text("metastable", "shop").unwrap().replace("120s", "60s");
+    let scenario = load_scenario("metastable", &text).unwrap();
+    let once = UNBOUNDED.replace("attempts = 3", "attempts = 1");
+    let others = [("retry.attempts=1".to_owned(), config(&once))];
+    let bare = config(UNBOUNDED);
+    let edges = mainstay_sim::search::search(&bare, &others, &scenario, 1).unwrap();
+    assert!((0.3..0.7).contains(&edges.load_edge.get()), "{edges:?}");
+    assert!(edges.outage_edge.unwrap().get() < 3.0, "{edges:?}");
+    assert_eq!(edges.capacity_per_second, 1600.0);
+    assert_eq!(edges.moves.len(), 1, "{edges:?}");
+    assert!(edges.moves[0].load.get() > edges.load_edge.get() + 0.2, "{edges:?}");
+}
