@@ -382,7 +382,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// Look for the load and the length of the outage up to which it recovers by itself, and for settings that move them
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["against", "plot", "html"])]
     pub(crate) search: bool,
     #[command(flatten)]
     pub(crate) pictures: PictureArgs,
