@@ -47,12 +47,15 @@ enum Habit {
 enum Bench {
     /// CPU time and allocations per proxied request: ours, nginx, HAProxy, interleaved in one run
     Gateway(bench::GatewayArgs),
+    /// Time and allocations per call behind each guard of the library: ours, tower, tower-resilience, failsafe, governor
+    Library(bench::LibraryArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().habit {
         Habit::Ci => ci::run(),
         Habit::Bench { what: Bench::Gateway(args) } => bench::gateway(&args),
+        Habit::Bench { what: Bench::Library(args) } => bench::library(&args),
         Habit::Storm(args) => storm::run(&args),
         Habit::Validate(args) => validate::run(&args),
         Habit::Fuzz(args) => fuzz::run(&args),

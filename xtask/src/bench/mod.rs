@@ -13,6 +13,7 @@ mod allocations;
 mod cost;
 mod idle;
 mod latency;
+mod library;
 mod peers;
 mod setting;
 mod table;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value};
 
 use crate::process;
 use cost::Contender;
+pub(crate) use library::{LibraryArgs, library};
 use peers::{Bench, Peer};
 use setting::Setting;
 use wrk::Keys;

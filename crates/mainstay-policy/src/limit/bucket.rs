@@ -25,6 +25,12 @@ impl Bucket {
         }
     }
 
+    /// The number after a call that cannot wait, for who wants to know no more; `None` when it is over the limit.
+    #[must_use]
+    pub fn take(&self, now: Instant, level: u64) -> Option<u64> {
+        self.0.take(now, level)
+    }
+
     /// What a call is told that could wait for so long, and the number afterwards: the same when it is refused. A bucket
     /// that was never asked has 0.
     ///
@@ -49,8 +55,10 @@ mod tests {
             let mut keyed = KeyedLimiter::new(&settings);
             for step in 0..500_u64 {
                 let now = Instant::ORIGIN + Duration::from_millis(step * 5 + step * step % 5);
+                let taken = bucket.take(now, level);
                 let told;
                 (told, level) = bucket.judge(now, level, Duration::ZERO);
+                assert_eq!(taken, told.admitted.then_some(level), "{algorithm:?} {step}");
                 let query = LimitQuery { patience: Duration::ZERO, ..LimitQuery::of(7) };
                 assert_eq!(told, keyed.admit(now, &query).0, "{algorithm:?} {step}");
             }

@@ -130,6 +130,14 @@ impl Terms {
         (verdict, place.state, after)
     }
 
+    /// As [`Terms::judge`] of a bucket for a call that cannot wait, with nothing to tell its caller: the state afterwards.
+    /// `None` when it is over the limit.
+    pub(super) fn take(&self, now: Instant, until: u64) -> Option<u64> {
+        let now = now.as_nanos();
+        let after = until.saturating_sub(now).saturating_add(self.interval);
+        (after <= self.span).then(|| now.saturating_add(after))
+    }
+
     /// Never further ahead than an empty bucket with all who may wait for it, as it would be after a change of the rate.
     fn bucket(&self, now: u64, state: State) -> Place {
         let ahead = state.until.saturating_sub(now).min(self.span.saturating_add(self.patience));

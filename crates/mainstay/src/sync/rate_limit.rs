@@ -138,6 +138,11 @@ impl RateLimiter {
     /// [`Limited`] when it is over the limit.
     pub fn try_acquire(&self) -> Result<(), Limited> {
         let now = self.now();
+        if let Some((bucket, level)) = &self.inner.bucket
+            && level.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |level| bucket.take(now, level)).is_ok()
+        {
+            return Ok(());
+        }
         let (verdict, _) = self.inner.ask(now, None, Duration::ZERO);
         if verdict.admitted { Ok(()) } else { Err(verdict.into()) }
     }
