@@ -270,7 +270,7 @@ fn bar(fault: &FaultSpan, columns: Columns, terminal: Terminal) -> String {
 fn holds(out: &mut String, shown: &Shown<'_>, terminal: Terminal) {
     for side in shown.sides().filter(|side| !side.report.holds.is_empty()) {
         let head =
-            if shown.beside.is_some() { format!("HELD BY {}", side.name) } else { "WHAT HAD TO HOLD".to_owned() };
+            if shown.beside.is_some() { format!("ASKED OF {}", side.name) } else { "WHAT HAD TO HOLD".to_owned() };
         let mut rows = vec![[head, "WANTED".to_owned(), "MEASURED".to_owned(), String::new()]];
         for hold in &side.report.holds {
             let word = if hold.held { "held" } else { "did not hold" };

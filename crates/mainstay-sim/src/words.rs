@@ -85,7 +85,7 @@ pub(crate) fn verdict(report: &Report) -> String {
         format!("{} of {} calls were good ({})", count(report.good), count(report.requests), share(report.good_ratio));
     let broken = report.holds.iter().filter(|hold| !hold.held);
     let broken: Vec<_> =
-        broken.map(|hold| format!("{} came to {}, wanted {}", hold.what, hold.measured, hold.wanted)).collect();
+        broken.map(|hold| format!("{}: {}, wanted {}", hold.what, hold.measured, hold.wanted)).collect();
     let why = if broken.is_empty() { String::new() } else { format!("; {}", broken.join("; ")) };
     let stuck = if report.metastable { ". The cause is gone and it holds itself down" } else { "" };
     format!("{good}{why}{stuck}.")

@@ -37,8 +37,10 @@ impl Panel {
     ) -> Self {
         let panel = Self { top, height, scale };
         paper.text((LEFT, top - 10.0), "ink head halo", Anchor::Start, head);
+        let (top, bottom) = (panel.top, panel.top + panel.height);
+        let ticks = panel.scale.ticks().iter().map(|tick| panel.y(*tick));
+        ticks.chain([top, bottom]).for_each(|y| paper.level((LEFT, RIGHT), y, "grid"));
         for &tick in panel.scale.ticks() {
-            paper.level((LEFT, RIGHT), panel.y(tick), "grid");
             paper.text((LEFT - GAP, panel.y(tick) + 4.0), "soft small", Anchor::End, &say(tick));
         }
         panel
