@@ -74,8 +74,11 @@ fn instances_are_killed_and_hang_the_service_goes_around_them_and_nothing_is_lef
     let play = Play::new(&format!(
         "name = \"one hangs, another dies\"\nduration = \"7s\"\n{WORKLOAD}{faults}[hold]\ngood = \"95%\"\nduplicated_posts = 0\n"
     ));
-    let (status, report) = play.report(&["--steady", "1s", "--compare"]);
+    let page = play.file("drill.html");
+    let (status, report) = play.report(&["--steady", "1s", "--compare", "--html", page.to_str().unwrap()]);
     assert_eq!(status, Some(0), "{:#}", report["holds"]);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains(">real, seed") && page.contains(">simulated, seed"), "both stand on the page");
     assert_eq!(report["comparison"]["simulated"]["played"], "simulated");
     assert_eq!(report["played"], "real");
     assert_eq!(report["held"], true);

@@ -291,6 +291,8 @@ pub(crate) struct DrillArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) pictures: PictureArgs,
     /// Load alone: all that follows is for `mainstay load`
     #[arg(long, num_args = 0.., allow_hyphen_values = true, conflicts_with_all = ["config", "scenario"])]
     pub(crate) load: Option<Vec<std::ffi::OsString>>,

@@ -11,12 +11,13 @@ use mainstay_drill::compare::{Comparison, calibrate};
 use mainstay_drill::{Drilled, Guard, Order, Programs, play};
 use mainstay_node::ConfigFile;
 use mainstay_sim::report::{Hold, Report};
+use mainstay_sim::shown::{Shown, Side};
 use serde_json::json;
 
 use crate::args::{DrillArgs, LoadArgs, WatchdogArgs};
 use crate::outcome::{Outcome, Trouble, while_doing};
 use crate::print::{self, Table};
-use crate::{load, node, runtime, simulate};
+use crate::{load, node, runtime, show, simulate};
 
 /// What `mainstay drill --load` takes: all that `mainstay load` does.
 #[derive(Debug, Parser)]
@@ -44,6 +45,7 @@ pub(crate) fn command(args: DrillArgs) -> Outcome {
     };
     let drilled = runtime()?.block_on(play(&order, &say)).map_err(trouble)?;
     let comparison = if args.compare { Some(compared(&args, &order, &drilled)?) } else { None };
+    draw(&args, &drilled, comparison.as_ref())?;
     if args.json {
         let mut report = to_json(&drilled);
         if let Some(comparison) = &comparison {
@@ -57,6 +59,13 @@ pub(crate) fn command(args: DrillArgs) -> Outcome {
         }
     }
     if drilled.is_well() { Ok(()) } else { Err(Trouble::failed(verdict(&drilled))) }
+}
+
+/// The pictures that were asked for: with a comparison, prediction and fact on the same axes.
+fn draw(args: &DrillArgs, drilled: &Drilled, comparison: Option<&Comparison>) -> Outcome {
+    let real = Side { name: "real", report: &drilled.report };
+    let simulated = comparison.map(|comparison| Side { name: "simulated", report: &comparison.simulated });
+    show::pictures(&Shown { play: real, beside: simulated, differences: &[] }, &args.pictures)
 }
 
 /// The program and the arguments of the watchdog.

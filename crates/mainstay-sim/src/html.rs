@@ -114,11 +114,12 @@ fn verdict(page: &mut Page, Side { name, report }: Side<'_>, place: &str) {
         (false, true) => ("held", "✓ "),
         (false, false) => ("broken", "✗ "),
     };
+    let played = words::played(report);
+    let played = if name == played { String::new() } else { format!(", {played}") };
     page.put(format_args!(
-        "<section class=\"verdict {class} {place}\">\n<p class=\"name\">{}, {}, seed {}</p>\n\
+        "<section class=\"verdict {class} {place}\">\n<p class=\"name\">{}{played}, seed {}</p>\n\
          <p class=\"word\">{sign}{}</p>\n<p>{}</p>",
         Escaped(name),
-        words::played(report),
         report.seed,
         words::held(report),
         Escaped(&words::verdict(report)),
