@@ -356,8 +356,7 @@ mod tests {
             TERMINAL,
             &expect![[r#"
                 one instance hangs (simulated, seed 1)
-                did not hold: 15,973 of 16,000 calls were good (99.83 %); good came to 99.83%, wanted
-                99.9%.
+                did not hold: 15,973 of 16,000 calls were good (99.83 %); good: 99.83%, wanted 99.9%.
 
                             0s             5s             10s            15s
                 fault                   ━━━━━━━━━━━━ hang shop/0
@@ -391,7 +390,7 @@ mod tests {
             Terminal::PLAIN,
             &expect![[r#"
                 one instance hangs (simulated, seed 1)
-                did not hold: 15,973 of 16,000 calls were good (99.83 %); good came to 99.83%, wanted 99.9%.
+                did not hold: 15,973 of 16,000 calls were good (99.83 %); good: 99.83%, wanted 99.9%.
 
                             0s      2s      4s      6s      8s      10s     12s     14s
                 fault                       ~~~~~~~~~~~~~~~~ hang shop/0
@@ -431,10 +430,10 @@ mod tests {
             TERMINAL,
             &expect![[r#"
                 one instance hangs (simulated, seed 1)
-                a.toml: did not hold: 15,973 of 16,000 calls were good (99.83 %); good came to 99.83%,
-                wanted 99.9%.
-                b.toml: did not hold: 7,973 of 16,000 calls were good (49.83 %); good came to 99.83%,
-                wanted 99.9%. The cause is gone and it holds itself down.
+                a.toml: did not hold: 15,973 of 16,000 calls were good (99.83 %); good: 99.83%, wanted
+                99.9%.
+                b.toml: did not hold: 7,973 of 16,000 calls were good (49.83 %); good: 99.83%, wanted
+                99.9%. The cause is gone and it holds itself down.
 
                                    0s             5s             10s            15s
                 fault                          ━━━━━━━━━━━━ hang shop/0
@@ -446,13 +445,13 @@ mod tests {
                 p99 a.toml         ▁▁▁▁▁▁▁▁▁▁▁▁███▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  13 ms to 812 ms
                 p99 b.toml         ████████████                        ████████████  13 ms
 
-                HELD BY a.toml  WANTED  MEASURED
-                good            99.9%   99.83%    did not hold
-                p99             400ms   45ms      held
+                ASKED OF a.toml  WANTED  MEASURED
+                good             99.9%   99.83%    did not hold
+                p99              400ms   45ms      held
 
-                HELD BY b.toml  WANTED  MEASURED
-                good            99.9%   99.83%    did not hold
-                p99             400ms   45ms      held
+                ASKED OF b.toml  WANTED  MEASURED
+                good             99.9%   99.83%    did not hold
+                p99              400ms   45ms      held
 
                 WHERE THEY PART              a.toml  b.toml
                 service.shop.retry.attempts  3       1

@@ -68,7 +68,7 @@ fn a_picture_says_what_was_wanted_what_came_and_when() {
         &expect![[r#"
             one instance hangs
             mainstay.toml, seed 1: did not hold
-            15,973 of 16,000 calls were good (99.83 %); good came to 99.83%, wanted 99.9%.
+            15,973 of 16,000 calls were good (99.83 %); good: 99.83%, wanted 99.9%.
             hang shop/0
             0
             2 s
@@ -132,9 +132,9 @@ fn two_plays_have_the_same_axes_and_their_names() {
         &expect![[r#"
             one instance hangs
             a.toml, seed 1: did not hold
-            15,973 of 16,000 calls were good (99.83 %); good came to 99.83%, wanted 99.9%.
+            15,973 of 16,000 calls were good (99.83 %); good: 99.83%, wanted 99.9%.
             b.toml, seed 1: did not hold
-            7,973 of 16,000 calls were good (49.83 %); good came to 99.83%, wanted 99.9%. The cause is gone and it holds itself down.
+            7,973 of 16,000 calls were good (49.83 %); good: 99.83%, wanted 99.9%. The cause is gone and it holds itself down.
             hang shop/0
             0
             2 s
