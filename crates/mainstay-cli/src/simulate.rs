@@ -11,7 +11,7 @@ use mainstay_config::{Config, load_scenario};
 use mainstay_node::ConfigFile;
 use mainstay_sim::report::Report;
 use mainstay_sim::shown::Shown;
-use mainstay_sim::{Unplayable, play, scenarios};
+use mainstay_sim::{Unplayable, left_out, play, scenarios};
 use serde_json::json;
 
 use crate::args::SimulateArgs;
@@ -23,6 +23,9 @@ pub(crate) fn command(args: &SimulateArgs) -> Outcome {
     let loaded = ConfigFile::new(&args.config, args.set.clone()).load().map_err(|error| node::explained(&error))?;
     let scenario = scenario(&args.scenario, &loaded.config)?;
     let seed = args.seed.unwrap_or(scenario.seed);
+    for sentence in left_out(&loaded.config) {
+        print::note(format_args!("note: {sentence}"));
+    }
     if args.search {
         return edges::command(args, &loaded.config, &scenario, seed);
     }

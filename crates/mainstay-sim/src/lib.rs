@@ -103,6 +103,24 @@ pub struct Left {
     pub attempts: u64,
 }
 
+/// What of a configuration is not simulated, in a sentence each: it is played without.
+#[must_use]
+pub fn left_out(config: &Config) -> Vec<String> {
+    let mut told = Vec::new();
+    for service in &config.services {
+        if service.fallback.stale_if_error.is_some() {
+            told.push(format!("service.{}.fallback.stale_if_error is not simulated: no answer is kept", service.name));
+        }
+        if service.policy.idempotency.is_some() {
+            told.push(format!("service.{}.idempotency is not simulated: no request carries a key", service.name));
+        }
+    }
+    if config.routes.iter().any(|route| route.mirror.is_some()) {
+        told.push("mirrors are not simulated: no copy is sent".to_owned());
+    }
+    told
+}
+
 /// Plays a scenario under a configuration. `replay` is the line that plays it again, for the report.
 ///
 /// # Errors

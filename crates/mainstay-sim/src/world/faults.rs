@@ -167,7 +167,8 @@ impl World<'_> {
         }
     }
 
-    /// The gateways of a zone are gone with it: whoever called them calls the others, and what they had is lost.
+    /// The gateways of a zone are gone with it: whoever would call them calls the others. What they have under way they
+    /// finish.
     fn close_gateways(&mut self, zone: &str, goes: bool) {
         let first = self.gateways.iter().position(|gateway| *gateway.zone != *zone);
         // Where all stand in the zone there is nobody else to call, and no fault of the instances to be seen.

@@ -154,3 +154,10 @@ fn a_search_finds_the_load_beyond_which_it_stays_down_and_the_setting_that_moves
     assert_eq!(edges.moves.len(), 1, "{edges:?}");
     assert!(edges.moves[0].load.get() > edges.load_edge.get() + 0.2, "{edges:?}");
 }
+
+#[test]
+fn what_is_played_without_is_told() {
+    assert_eq!(mainstay_sim::left_out(&config(LEAST)), Vec::<String>::new());
+    let told = mainstay_sim::left_out(&config(&format!("{LEAST}idempotency = {{}}\n")));
+    assert_eq!(told, ["service.shop.idempotency is not simulated: no request carries a key"]);
+}
