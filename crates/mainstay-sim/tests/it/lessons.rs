@@ -1,7 +1,7 @@
 //! The scenarios that teach: what falls falls, what holds holds, and a page says what comes out.
 //!
-//! Each page has one table. Its first column names a configuration beside the scenario, the others what is asked for in
-//! their heads. `UPDATE_EXPECT=1` writes what comes out into the pages.
+//! Each page has one table. Its first column names a configuration beside the scenario, and may add instances with another
+//! line; the others say what their heads ask for. `UPDATE_EXPECT=1` writes what comes out into the pages.
 
 use std::path::{Path, PathBuf};
 
@@ -19,13 +19,20 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Plays the scenario `name` under the configuration `which` beside it.
-fn lesson(name: &str, which: &str) -> Report {
+/// Plays the scenario `name` under the configuration `which` beside it, as it is or with another line in `[instance]`.
+fn lesson(name: &str, which: &str, other: Option<&str>) -> Report {
     let text = read(&format!("scenarios/{name}/scenario.toml"));
+    let text = other.map_or_else(|| text.clone(), |line| with_line(&text, line));
     let scenario = load_scenario(name, &text).unwrap_or_else(|problems| panic!("{problems}"));
     let config = config(&read(&format!("scenarios/{name}/{which}.toml")));
     let outcome = mainstay_sim::play(&config, &scenario, scenario.seed, "");
     outcome.unwrap_or_else(|unplayable| panic!("{name}: {unplayable:?}")).report
+}
+
+fn with_line(scenario: &str, line: &str) -> String {
+    let key = &line[..=line.find('=').expect("a key and its value")];
+    let rest = scenario.lines().filter(|old| !old.starts_with(key)).collect::<Vec<_>>().join("\n");
+    rest.replacen("[instance]", &format!("[instance]\n{line}"), 1)
 }
 
 /// What a column with this head says.
@@ -64,7 +71,8 @@ fn cells(row: &str) -> Vec<&str> {
 fn played(name: &str, heads: &[&str], row: &str) -> String {
     let first = cells(row)[0];
     let which = first.trim_start_matches('[').split(".toml").next().unwrap_or_default();
-    let report = lesson(name, which);
+    let other = first.split_once("instances with `").and_then(|(_, rest)| rest.strip_suffix('`'));
+    let report = lesson(name, which, other);
     let figures = heads[1..].iter().map(|head| figure(head, &report));
     std::iter::once(first.to_owned()).chain(figures).fold("|".to_owned(), |row, cell| format!("{row} {cell} |"))
 }
@@ -72,7 +80,7 @@ fn played(name: &str, heads: &[&str], row: &str) -> String {
 #[test]
 fn what_falls_falls_and_what_holds_holds() {
     for name in scenarios::lessons() {
-        let (falls, holds) = (lesson(name, "falls"), lesson(name, "holds"));
+        let (falls, holds) = (lesson(name, "falls", None), lesson(name, "holds", None));
         assert!(!falls.holds.is_empty() && !falls.held, "{name}: {:?}", falls.holds);
         assert!(holds.held, "{name}: {:?}", holds.holds);
     }
