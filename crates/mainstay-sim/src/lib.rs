@@ -30,6 +30,7 @@
 //! ([`shown`]).
 
 mod account;
+mod bounds;
 #[cfg(test)]
 mod examples;
 mod hist;
@@ -128,6 +129,7 @@ pub fn left_out(config: &Config) -> Vec<String> {
 pub fn play(config: &Config, scenario: &Scenario, seed: u64, replay: &str) -> Result<Outcome, Vec<Unplayable>> {
     let root = Seed::new(seed).derive("simulator 1");
     let stage = stage::lay_out(config, scenario, Luck::new(root, "victims"))?;
+    bounds::refuse(scenario, &stage)?;
     let mut world = World::new(config, scenario, stage, root);
     world.run();
     let report = judge::judge(&world, seed, replay);

@@ -34,6 +34,7 @@ use crate::slab::{Key, Slab};
 use crate::stage::{Behind, Calls, Stage};
 
 use callers::Course;
+pub(crate) use callers::expected;
 pub(crate) use faults::Faults;
 use gateway::{Gateway, Live, Worker};
 pub(crate) use instances::Books;

@@ -44,34 +44,43 @@ struct Piece {
 /// Lays out when calls come; surges are a part of that.
 pub(super) fn courses(workloads: &[Calls], faults: &[Strike], ends: Instant) -> Vec<Course> {
     let course = |calls: &Calls| {
-        let (pieces, arrivals) = match &calls.described.load {
-            Load::Open { steps, arrivals } => {
-                let mut pieces = Vec::new();
-                let mut rate = 0.0;
-                for (number, step) in steps.iter().enumerate() {
-                    let next = steps.get(number + 1).map_or(ends, |next| Instant::ORIGIN + next.at);
-                    let (from, reached) = (Instant::ORIGIN + step.at, Instant::ORIGIN + step.at + step.over);
-                    let wanted = step.rate.map_or(0.0, |rate| rate.count() as f64 / rate.per().as_nanos() as f64);
-                    pieces.push(Piece { from, to: reached.min(ends), at_from: rate, at_to: wanted });
-                    pieces.push(Piece { from: reached, to: next.min(ends), at_from: wanted, at_to: wanted });
-                    rate = wanted;
-                }
-                (surged(pieces, calls.service, faults), *arrivals)
-            }
-            Load::Closed { .. } => (Vec::new(), Arrivals::Poisson),
+        let arrivals = match calls.described.load {
+            Load::Open { arrivals, .. } => arrivals,
+            Load::Closed { .. } => Arrivals::Poisson,
         };
+        let pieces = pieces(calls, faults, ends);
         let popularity = popularity(if calls.are_told_apart { calls.described.keys } else { 1 }, calls.described.skew);
         Course { pieces, piece: 0, arrivals, calls: 0, next: Instant::ORIGIN, popularity }
     };
     workloads.iter().map(course).collect()
 }
 
+/// How many calls come in the mean; of a closed workload nobody can tell.
+pub(crate) fn expected(calls: &Calls, faults: &[Strike], ends: Instant) -> f64 {
+    pieces(calls, faults, ends).iter().map(|piece| piece.calls()).sum()
+}
+
+fn pieces(calls: &Calls, faults: &[Strike], ends: Instant) -> Vec<Piece> {
+    let Load::Open { steps, .. } = &calls.described.load else { return Vec::new() };
+    let mut pieces = Vec::new();
+    let mut rate = 0.0;
+    for (number, step) in steps.iter().enumerate() {
+        let next = steps.get(number + 1).map_or(ends, |next| Instant::ORIGIN + next.at);
+        let (from, reached) = (Instant::ORIGIN + step.at, Instant::ORIGIN + step.at + step.over);
+        let wanted = step.rate.map_or(0.0, |rate| rate.count() as f64 / rate.per().as_nanos() as f64);
+        pieces.push(Piece { from, to: reached.min(ends), at_from: rate, at_to: wanted });
+        pieces.push(Piece { from: reached, to: next.min(ends), at_from: wanted, at_to: wanted });
+        rate = wanted;
+    }
+    surged(pieces, calls.service, faults)
+}
+
 /// The same pieces with every surge of the service in them.
 fn surged(mut pieces: Vec<Piece>, service: usize, faults: &[Strike]) -> Vec<Piece> {
     for fault in faults.iter().filter(|fault| fault.service == Some(service)) {
         let FaultKind::Surge(factor) = fault.kind else { continue };
-        pieces = pieces.into_iter().flat_map(|piece| piece.cut(fault.from)).collect();
-        pieces = pieces.into_iter().flat_map(|piece| piece.cut(fault.to)).collect();
+        let cut = |piece: Piece| piece.cut(fault.from).into_iter().flat_map(|piece| piece.cut(fault.to));
+        pieces = pieces.into_iter().flat_map(cut).filter(|piece| piece.from < piece.to).collect();
         for piece in pieces.iter_mut().filter(|piece| piece.from >= fault.from && piece.to <= fault.to) {
             (piece.at_from, piece.at_to) = (piece.at_from * factor, piece.at_to * factor);
         }
@@ -81,6 +90,11 @@ fn surged(mut pieces: Vec<Piece>, service: usize, faults: &[Strike]) -> Vec<Piec
 }
 
 impl Piece {
+    /// How many come in it, in the mean.
+    fn calls(&self) -> f64 {
+        (self.at_from + self.at_to) / 2.0 * self.to.since(self.from).as_nanos() as f64
+    }
+
     fn cut(self, at: Instant) -> [Self; 2] {
         let at = at.clamp(self.from, self.to.max(self.from));
         let share = at.since(self.from).as_nanos() as f64 / self.to.since(self.from).as_nanos().max(1) as f64;

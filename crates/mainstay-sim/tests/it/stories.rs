@@ -100,6 +100,35 @@ fn what_cannot_be_played_is_refused_with_its_line_and_the_reason() {
 }
 
 #[test]
+fn what_would_not_end_or_would_fill_the_memory_is_refused() {
+    let refused = |text: &str| {
+        let scenario = load_scenario("scenario.toml", text).unwrap();
+        let unplayable = mainstay_sim::play(&config(LEAST), &scenario, 1, "").unwrap_err();
+        unplayable.into_iter().map(|one| (one.line, one.message)).collect::<Vec<_>>()
+    };
+    let of = |line: Option<u32>, message: &str| vec![(line, message.to_owned())];
+    assert_eq!(refused(&shop(1, 100_000, "")), of(None, "the scenario lasts 100000s; 24h are played at most"));
+    let calls = "200000000 calls would come; 100000000 are played at most";
+    assert_eq!(refused(&shop(10_000_000, 20, "")), of(Some(3), calls));
+    let surge = "[[fault]]\nfor = \"10s\"\nkind = \"surge\"\nfactor = 1000";
+    assert_eq!(refused(&shop(20_000, 10, surge)), of(Some(3), calls));
+    let clients =
+        format!("name = \"x\"\n[workload]\nservice = \"shop\"\narrivals = \"closed\"\nclients = 2000\n{surge}");
+    assert_eq!(refused(&clients), of(Some(2), "2000000 clients would call; 1000000 are played at most"));
+    let flap = "[[fault]]\nfor = \"10s\"\nkind = \"flap\"\nperiod = \"1us\"";
+    let crashes = "a crash every 1us comes to 10000000; 100000 of a fault are played at most";
+    assert_eq!(refused(&shop(1, 10, flap)), of(Some(6), crashes));
+}
+
+#[test]
+fn many_surges_take_no_more_memory_than_they_have_edges() {
+    let surge = |at: usize| format!("[[fault]]\nat = \"{at}s\"\nfor = \"1s\"\nkind = \"surge\"\nfactor = 2\n");
+    let surges: String = (0..30).map(surge).collect();
+    let report = play(LEAST, &shop(10, 30, &surges), 1).report;
+    assert!((500..700).contains(&report.requests), "twice as many all the time: {}", report.requests);
+}
+
+#[test]
 fn checks_find_an_instance_that_is_sick() {
     let text = LEAST.to_owned() + "health = { http = \"/health\" }\n";
     let report = play(&text, &shop(100, 20, &fault("sick", "")), 1).report;
