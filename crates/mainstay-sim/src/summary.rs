@@ -64,12 +64,7 @@ fn plain(out: String, terminal: Terminal) -> String {
     if terminal.unicode {
         return out;
     }
-    let ascii = |letter| match letter {
-        '…' => '~',
-        letter if letter.is_ascii() => letter,
-        _ => '?',
-    };
-    out.chars().map(ascii).collect()
+    out.replace('→', "->").replace('…', "~").replace('µ', "u").replace(|letter: char| !letter.is_ascii(), "?")
 }
 
 /// The scenario, and how and on which luck it was played.
@@ -380,6 +375,11 @@ mod tests {
                 play it again: mainstay simulate -c mainstay.toml -s hang.toml --seed 1
             "#]],
         );
+    }
+
+    #[test]
+    fn a_change_of_state_can_be_read_in_ascii() {
+        assert_eq!(plain("closed → open, 5 µs…".to_owned(), Terminal::PLAIN), "closed -> open, 5 us~");
     }
 
     #[test]
