@@ -62,7 +62,7 @@ pub fn load_scenario_and_settings(name: &str, text: &str) -> Result<(Scenario, E
 fn scenario(sink: &Sink<'_>, tree: &Tree) -> Option<Scenario> {
     let scenario = Section::root(sink, tree, |root| {
         let (name, duration, warmup, seed) = beginning(root);
-        let workloads = root.one_or_several("workload", workload::workload);
+        let workloads = root.one_or_several("workload", |section| workload::workload(section, duration));
         if workloads.is_empty() {
             let wrong = Wrong::new("nobody calls").help("add [workload] with service = \"shop\" and rate = \"1000/s\"");
             root.fault("workload", wrong);

@@ -35,7 +35,9 @@ impl Value for Distribution {
         }
         let mut keys = Keys { node, asked: vec!["distribution"], faults: Vec::new() };
         let read = drawn(&mut keys);
-        keys.refuse_unknown();
+        if WORDS.contains(&node.get("distribution").and_then(|entry| entry.node.text()).unwrap_or_default()) {
+            keys.refuse_unknown();
+        }
         match read {
             Some(drawn) if keys.faults.is_empty() => Ok(drawn),
             _ => Err(keys.faults),

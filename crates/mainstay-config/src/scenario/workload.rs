@@ -4,13 +4,15 @@ use mainstay_core::{Duration, Limit, Rate, Ratio};
 
 use super::model::{Arrivals, Load, Step, Workload};
 use super::values::Number;
+use crate::item::Item;
 use crate::section::Section;
 use crate::value::{Count, Fault, Name, Positive, Weight};
 
 /// More would take more memory than anybody wants to give them.
 const MANY: u32 = 1_000_000;
 
-pub(super) fn workload(s: &mut Section<'_>) -> Option<Workload> {
+/// The scenario ends at `end`.
+pub(super) fn workload(s: &mut Section<'_>, end: Duration) -> Option<Workload> {
     let service: Option<Name> = s.need("service", "\"shop\"");
     let named = service.as_ref().map(|service| service.0.clone()).unwrap_or_default();
     let name: Option<Name> = s.find("name", "the service's");
@@ -18,7 +20,7 @@ pub(super) fn workload(s: &mut Section<'_>) -> Option<Workload> {
     if path.as_ref().is_some_and(|path| !path.starts_with('/')) {
         s.fault("path", Fault::new("a path begins with a slash"));
     }
-    let load = load(s);
+    let load = load(s, end);
     let deadline: Positive<Duration> = s.get("deadline", "2s");
     let tells_deadline = s.get("tells_deadline", "false");
     let methods = methods(s);
@@ -50,9 +52,9 @@ fn many(s: &mut Section<'_>, key: &'static str, default: &str) -> u32 {
     count.0.min(MANY)
 }
 
-fn load(s: &mut Section<'_>) -> Option<Load> {
+fn load(s: &mut Section<'_>, end: Duration) -> Option<Load> {
     let rate: Option<Rate> = s.find("rate", "what steps or clients say");
-    let steps = steps(s);
+    let steps = steps(s, end);
     let arrivals = s.choice(
         "arrivals",
         "poisson",
@@ -90,25 +92,33 @@ fn load(s: &mut Section<'_>) -> Option<Load> {
                     s.fault("rate", Fault::new("nothing says how often").help("add rate = \"1000/s\""));
                     return None;
                 }
-                (None, ..) => from_the_beginning(s, steps)?,
+                (None, true, false) => return None,
+                (None, false, true) => from_the_beginning(s, steps?)?,
             };
             Some(Load::Open { steps, arrivals })
         }
     }
 }
 
-fn steps(s: &mut Section<'_>) -> Vec<Step> {
-    s.items("steps", |item| {
-        if !item.is_table() {
-            item.fault(Fault::wanted("a table, as in { at = \"10s\", rate = \"6000/s\" }", item.node));
-            return None;
+/// None where one of them is wrong, which is said of it.
+fn steps(s: &mut Section<'_>, end: Duration) -> Option<Vec<Step>> {
+    let steps = s.items("steps", |item| Some(step(item, end)));
+    steps.into_iter().collect()
+}
+
+fn step(item: &Item<'_>, end: Duration) -> Option<Step> {
+    if !item.is_table() {
+        item.fault(Fault::wanted("a table, as in { at = \"10s\", rate = \"6000/s\" }", item.node));
+        return None;
+    }
+    item.table(|step| {
+        let at: Duration = step.get("at", "0s");
+        let rate: Option<Option<Rate>> = step.need("rate", "\"6000/s\"");
+        let over: Duration = step.get("over", "0s");
+        if at >= end {
+            step.fault("at", Fault::new(format!("the scenario is over ({end}) before it begins")));
         }
-        item.table(|step| {
-            let at: Duration = step.get("at", "0s");
-            let rate: Option<Option<Rate>> = step.need("rate", "\"6000/s\"");
-            let over: Duration = step.get("over", "0s");
-            Some(Step { at, rate: rate?, over })
-        })
+        Some(Step { at, rate: rate?, over })
     })
 }
 

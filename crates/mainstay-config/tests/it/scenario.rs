@@ -174,6 +174,16 @@ fn every_problem_is_found_at_once() {
         assert!(found.contains(part), "{part} is missing in\n{found}");
     }
     assert!(problems(&format!("{LEAST}[[instance]]\n[[instance]]\n")).contains("described twice"));
+    let late = "steps = [{ at = \"60s\", rate = \"1/s\" }]";
+    assert_eq!(problems(&LEAST.replace("rate = \"10/s\"", late)), "the scenario is over (1m) before it begins\n");
+}
+
+#[test]
+fn what_is_wrong_is_said_once() {
+    let one_line = |found: String| assert_eq!(found.lines().count(), 1, "{found}");
+    one_line(problems(&LEAST.replace("10/s", "often")));
+    one_line(problems(&LEAST.replace("rate = \"10/s\"", "steps = [{ rate = \"often\" }]")));
+    one_line(problems(&format!("{LEAST}[instance]\nservice_time = {{ distribution = \"gauss\", mean = \"1ms\" }}\n")));
 }
 
 #[test]
