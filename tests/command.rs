@@ -139,7 +139,12 @@ fn a_simulation_tells_what_holds_and_two_processes_say_the_same() {
     let wrong = play(scenario.to_str().unwrap(), &[]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(said(&wrong.stderr).contains("no service \"shpo\""), "{}", said(&wrong.stderr));
-    assert_eq!(play("no-such", &[]).status.code(), Some(2));
+    std::fs::write(&scenario, b"\xff\xfe").unwrap();
+    for unreadable in ["no-such", scenario.to_str().unwrap(), dir.path().to_str().unwrap()] {
+        let refused = play(unreadable, &[]);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused.stderr));
+        assert!(said(&refused.stderr).contains(unreadable) && refused.stdout.is_empty());
+    }
 }
 
 #[test]

@@ -351,6 +351,7 @@ fn environment(name: &str) -> Option<String> {
 
 /// `mainstay explain`
 #[derive(Debug, Group)]
+#[command(override_usage = "mainstay explain [OPTIONS] <REQUEST_ID | --last>")]
 pub(crate) struct ExplainArgs {
     /// The x-request-id of the request
     #[arg(required_unless_present = "last")]
@@ -378,7 +379,7 @@ pub(crate) struct SimulateArgs {
     #[arg(short, long, value_name = "SCENARIO")]
     pub(crate) scenario: String,
     /// Other luck than the scenario's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed)]
     pub(crate) seed: Option<u64>,
     /// Print the whole report as JSON
     #[arg(long)]
@@ -499,6 +500,10 @@ pub(crate) struct FaultArgs {
     pub(crate) lease: Option<Duration>,
     #[command(flatten)]
     pub(crate) admin: AdminArgs,
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

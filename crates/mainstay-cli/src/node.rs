@@ -67,8 +67,7 @@ pub(crate) fn explained(error: &ConfigError) -> Trouble {
             Trouble::silent(2)
         }
         ConfigError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => Trouble::wrong(format!(
-            "there is no file {}: name your configuration, as in `mainstay run path/to/mainstay.toml`; `mainstay demo` \
-             needs none",
+            "there is no file {}: name your configuration (`mainstay VERB --help` says where); `mainstay demo` needs none",
             path.display()
         )),
         ConfigError::Read { .. } => Trouble::wrong(chain(error)),

@@ -15,7 +15,7 @@ use mainstay_sim::{Unplayable, left_out, play, scenarios};
 use serde_json::json;
 
 use crate::args::SimulateArgs;
-use crate::outcome::{Outcome, Trouble, while_doing};
+use crate::outcome::{Outcome, Trouble};
 use crate::{node, print, show};
 
 /// `mainstay simulate -c FILE -s SCENARIO`
@@ -66,7 +66,7 @@ pub(crate) fn scenario(named: &str, config: &Config) -> Outcome<Scenario> {
                 let known = scenarios::names().collect::<Vec<_>>().join(", ");
                 Trouble::wrong(format!("there is no file {named} and no scenario of that name; there are {known}"))
             })?,
-        Err(error) => return Err(while_doing(format_args!("reading {named}"))(error)),
+        Err(error) => return Err(Trouble::wrong(format!("cannot read {named}: {error}"))),
     };
     load_scenario(named, &text).map_err(|problems| {
         print::note(problems.render(node::colour()));
