@@ -246,8 +246,8 @@ fn rate_at(text: &str) -> Result<RateAt, String> {
 /// `mainstay drill`
 #[derive(Debug, Group)]
 pub(crate) struct DrillArgs {
-    /// The configuration of the gateway
-    #[arg(short, long, value_name = "FILE", required_unless_present_any = ["load", "experiment"])]
+    /// The configuration of the gateway [default: mainstay.toml]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The scenario: a file, or the name of one that comes along
     #[arg(short, long, value_name = "SCENARIO", required_unless_present_any = ["load", "experiment"])]
@@ -259,7 +259,7 @@ pub(crate) struct DrillArgs {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) set: Vec<(String, String)>,
     /// From which arrivals, methods and victims follow [default: the scenario's]
-    #[arg(long)]
+    #[arg(long, value_parser = seed)]
     pub(crate) seed: Option<u64>,
     /// Break off when less than this share of the calls is good for --guard-seconds
     #[arg(long, value_name = "SHARE")]

@@ -43,7 +43,7 @@ pub(crate) fn command(args: DrillArgs) -> Outcome {
             print::note(text);
         }
     };
-    let drilled = runtime()?.block_on(play(&order, &say)).map_err(trouble)?;
+    let drilled = runtime()?.block_on(play(&order, &say)).map_err(|trouble| of_scenario(&args, trouble))?;
     let comparison = if args.compare { Some(compared(&args, &order, &drilled)?) } else { None };
     draw(&args, &drilled, comparison.as_ref())?;
     if args.json {
@@ -130,6 +130,17 @@ fn trouble(trouble: mainstay_drill::Trouble) -> Trouble {
     match trouble {
         mainstay_drill::Trouble::Wrong(what) => Trouble::wrong(what),
         mainstay_drill::Trouble::Failed(what) => Trouble::failed(what),
+    }
+}
+
+/// Where a scenario cannot be played there may be several reasons, each a line.
+fn of_scenario(args: &DrillArgs, came: mainstay_drill::Trouble) -> Trouble {
+    match came {
+        mainstay_drill::Trouble::Wrong(reasons) => {
+            let named = args.scenario.as_deref().unwrap_or_default();
+            Trouble::wrong(format!("{named} cannot be played here:\n  {}", reasons.replace('\n', "\n  ")))
+        }
+        failed => trouble(failed),
     }
 }
 

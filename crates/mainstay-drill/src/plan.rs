@@ -157,7 +157,7 @@ impl Plan<'_> {
         }
         let victims = victims(fault, number, self.members, self.scenario.seed);
         if victims.is_empty() {
-            self.refuse(fault, "strikes nobody: no instance of the configuration is meant by it");
+            self.refuse(fault, &nobody(&fault.victims, self.members));
         }
         for (place, &member) in victims.iter().enumerate() {
             match deeds(fault, place, victims.len(), &self.members[member]) {
@@ -265,6 +265,20 @@ fn victims(fault: &Fault, number: usize, members: &[Member], seed: u64) -> Vec<u
             all.sort_unstable();
             all
         }
+    }
+}
+
+/// Why it strikes no instance.
+fn nobody(victims: &Victims, members: &[Member]) -> String {
+    match victims {
+        Victims::One(service, index) => {
+            let count = members.iter().filter(|member| member.service == *service).count();
+            format!("strikes nobody: {service} has {count} instances, counted from 0, and so no {service}/{index}")
+        }
+        Victims::All(service) | Victims::Share { service, .. } => {
+            format!("strikes nobody: the configuration has no instance of a service {service:?}")
+        }
+        Victims::Zone(zone) => format!("strikes nobody: no instance stands in the zone {zone:?}"),
     }
 }
 

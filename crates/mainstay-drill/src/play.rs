@@ -133,7 +133,8 @@ fn check(order: &Order, members: &[plan::Member]) -> Outcome<Vec<Spell>> {
     let asked = order.scenario.holds.iter().filter(|_| !writes_down);
     let unknown = asked.filter(|hold| matches!(hold.what, HoldWhat::DuplicatedPosts(_) | HoldWhat::Wasted(_)));
     refused.extend(unknown.map(|hold| {
-        format!("hold.{}: only an instance that the drill starts itself writes down what reaches it", hold.key)
+        let why = "only an instance that the drill starts itself writes down what reaches it";
+        format!("hold.{}: {why}; play a copy of the scenario without this line", hold.key)
     }));
     match plan::spells(&order.scenario, members, order.guard.max_victims) {
         Ok(spells) if refused.is_empty() => Ok(spells),

@@ -51,6 +51,17 @@ fn faults_strike_whom_and_when_they_say() {
 }
 
 #[test]
+fn who_is_meant_and_not_there_is_named() {
+    let why = |target: &str| {
+        let fault = format!("kind = \"crash\"; at = \"1s\"; for = \"1s\"; target = \"{target}\"");
+        check(&[&fault], &members(4), 50).unwrap_err().join("; ")
+    };
+    assert!(why("shop/4").ends_with("shop has 4 instances, counted from 0, and so no shop/4"), "{}", why("shop/4"));
+    assert!(why("stock").ends_with("no instance of a service \"stock\""), "{}", why("stock"));
+    assert!(why("zone:c").ends_with("no instance stands in the zone \"c\""), "{}", why("zone:c"));
+}
+
+#[test]
 fn random_victims_follow_from_the_seed() {
     let text = fault("kind = \"hang\"; at = \"1s\"; for = \"1s\"; share = \"25%\"; victims = \"random\"");
     let of = |seed| {
