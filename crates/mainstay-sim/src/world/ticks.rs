@@ -237,7 +237,7 @@ impl World<'_> {
             }
             ServiceEvent::Fleet(FleetEvent::Probing { endpoint, .. }) => format!("{} probed", who(*endpoint)),
             ServiceEvent::Fleet(FleetEvent::Restored { endpoint, by, .. }) => {
-                format!("{} back (by {})", who(*endpoint), by.as_str())
+                format!("{} back ({})", who(*endpoint), by.as_str())
             }
             ServiceEvent::Fleet(FleetEvent::Limping { endpoint, latency, others, .. }) => {
                 format!("{} limps ({} ms, the others {} ms)", who(*endpoint), latency.as_millis(), others.as_millis())
