@@ -125,6 +125,8 @@ fn a_simulation_tells_what_holds_and_two_processes_say_the_same() {
     assert_eq!(two["report"]["requests"], two["against"]["requests"], "the same calls");
     let keys: Vec<_> = two["differences"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
     assert!(!keys.is_empty() && keys.iter().all(|key| key.starts_with("service.shop.retry")), "{keys:?}");
+    let told = said(&play("crash", &set[..4]).stdout);
+    assert!(told.contains("service.shop.retry=off: held"), "two plays of one file have two names: {told}");
     let nowhere = play("crash", &["--plot", "/no/such/folder/a.svg"]);
     assert!(said(&nowhere.stderr).contains("/no/such/folder/a.svg"), "{}", said(&nowhere.stderr));
 

@@ -21,7 +21,7 @@ const CRASHES: u64 = 100_000;
 pub(crate) fn refuse(scenario: &Scenario, stage: &Stage) -> Result<(), Vec<Unplayable>> {
     let mut wrong = Vec::new();
     if scenario.duration > LONGEST {
-        let message = format!("the scenario lasts {}; {LONGEST} are played at most", scenario.duration);
+        let message = format!("the scenario lasts {}; one day is played at most", scenario.duration);
         wrong.push(Unplayable { line: None, message });
     }
     wrong.extend(too_many_callers(stage, Instant::ORIGIN + scenario.duration));

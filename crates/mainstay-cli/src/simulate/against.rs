@@ -26,7 +26,7 @@ pub(super) fn command(
     let other = ConfigFile::new(against, Vec::new()).load().map_err(|error| node::explained(&error))?;
     let beside = played(args, (against, &[]), &other.config, scenario, report.seed)?;
     let differences = differences(own, &other.effective);
-    let (here, there) = (args.config.to_string_lossy(), against.to_string_lossy());
+    let (here, there) = (own_name(args, against), against.to_string_lossy().into_owned());
     let sides = [(&here, report), (&there, &beside)].map(|(name, report)| Side { name, report });
     let shown = Shown::two(sides[0], sides[1], &differences);
     show::pictures(&shown, &args.pictures)?;
@@ -35,6 +35,14 @@ pub(super) fn command(
         return print::json(&json!({ "report": report, "against": beside, "differences": differences }));
     }
     show::summary(&shown)
+}
+
+/// What the first play is called: by its file, or by the keys that were set where both have the same file.
+fn own_name(args: &SimulateArgs, against: &Path) -> String {
+    if args.config != against || args.set.is_empty() {
+        return args.config.to_string_lossy().into_owned();
+    }
+    args.set.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 fn to_json(difference: &Difference) -> Value {

@@ -57,7 +57,7 @@ pub(super) fn courses(workloads: &[Calls], faults: &[Strike], ends: Instant) -> 
 
 /// How many calls come in the mean; of a closed workload nobody can tell.
 pub(crate) fn expected(calls: &Calls, faults: &[Strike], ends: Instant) -> f64 {
-    pieces(calls, faults, ends).iter().map(|piece| piece.calls()).sum()
+    pieces(calls, faults, ends).iter().map(Piece::calls).sum()
 }
 
 fn pieces(calls: &Calls, faults: &[Strike], ends: Instant) -> Vec<Piece> {

@@ -107,7 +107,7 @@ fn what_would_not_end_or_would_fill_the_memory_is_refused() {
         unplayable.into_iter().map(|one| (one.line, one.message)).collect::<Vec<_>>()
     };
     let of = |line: Option<u32>, message: &str| vec![(line, message.to_owned())];
-    assert_eq!(refused(&shop(1, 100_000, "")), of(None, "the scenario lasts 100000s; 24h are played at most"));
+    assert_eq!(refused(&shop(1, 100_000, "")), of(None, "the scenario lasts 100000s; one day is played at most"));
     let calls = "200000000 calls would come; 100000000 are played at most";
     assert_eq!(refused(&shop(10_000_000, 20, "")), of(Some(3), calls));
     let surge = "[[fault]]\nfor = \"10s\"\nkind = \"surge\"\nfactor = 1000";
