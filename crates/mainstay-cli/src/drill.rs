@@ -267,7 +267,7 @@ impl fmt::Display for Told<'_> {
             writeln!(f, "\nbroken off: {aborted}")?;
         }
         writeln!(f)?;
-        let mut table = Table::new(&["WHAT HAD TO HOLD", "WANTED", "CAME", ""]);
+        let mut table = Table::new(&["WHAT HAD TO HOLD", "WANTED", "MEASURED", ""]);
         for Hold { what, wanted, measured, held } in &report.holds {
             let word = if *held { "held" } else { "DID NOT HOLD" };
             table.row([what.as_str(), wanted, measured, word]);
@@ -275,7 +275,7 @@ impl fmt::Display for Told<'_> {
         if !report.holds.is_empty() {
             writeln!(f, "{table}\n")?;
         }
-        write!(f, "again: {}", report.replay)
+        write!(f, "play it again: {}", report.replay)
     }
 }
 

@@ -83,7 +83,9 @@ fn refused(answer: &Answer, text: &str) -> Trouble {
             "the token is missing or wrong: give the node's admin.token in MAINSTAY_ADMIN__TOKEN or with --token",
         );
     }
-    match (problem["detail"].as_str(), problem["mend"].as_str()) {
+    // How a body is mended says nothing to somebody who wrote words.
+    let mend = problem["mend"].as_str().filter(|_| problem["reason"] != "bad_body");
+    match (problem["detail"].as_str(), mend) {
         (Some(detail), Some(mend)) => Trouble::failed(format!("{detail}: {mend}")),
         (Some(detail), None) => Trouble::failed(detail),
         _ => Trouble::failed(format!("the node answered with status {}", answer.status)),
@@ -131,6 +133,8 @@ mod tests {
         let answer = Answer { status: 404, body: Vec::new() };
         let told = refused(&answer, r#"{"detail":"there is no service \"x\"","mend":"name one of: shop"}"#);
         assert_eq!(told.to_string(), "there is no service \"x\": name one of: shop");
+        let body = r#"{"reason":"bad_body","detail":"lease: it is from 1ms to 1h","mend":"send {}"}"#;
+        assert_eq!(refused(&answer, body).to_string(), "lease: it is from 1ms to 1h");
         assert_eq!(refused(&answer, "").to_string(), "the node answered with status 404");
         let answer = Answer { status: 401, ..answer };
         assert!(refused(&answer, "{}").to_string().contains("MAINSTAY_ADMIN__TOKEN"), "not in the words of HTTP");

@@ -58,7 +58,8 @@ impl Service {
         let per_second = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
         let refused = grown("mainstay_refused_total", "reason").into_iter().filter(|(_, count)| *count > 0.0);
         Self {
-            rate: per_second(attempts.iter().map(|(_, count)| count).sum()),
+            // The sum of nothing is -0.
+            rate: per_second(attempts.iter().fold(0.0, |sum, (_, count)| sum + count)),
             good: (judged > 0.0).then(|| of("success") / judged),
             p50_ms: quantile(&buckets, 0.5),
             p99_ms: quantile(&buckets, 0.99),
@@ -180,6 +181,9 @@ pub(super) mod tests {
         assert!(shop.p99_ms.is_some_and(|p99| (98.0..99.0).contains(&p99)), "{:?}", shop.p99_ms);
         assert_eq!(shop.refused, [("queue_full".to_owned(), 3.0)]);
         let still = Figures::between(&now, &now);
+        let nothing = Sample { metrics: String::new(), ..now };
+        let idle = Figures::between(&before, &nothing).services[0].rate;
+        assert_eq!(format!("{idle:.0}"), "0", "the sum of nothing has no sign");
         assert_eq!((still.services[0].good, still.services[0].p99_ms), (None, None));
     }
 }
