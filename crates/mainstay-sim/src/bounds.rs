@@ -17,6 +17,9 @@ const CLIENTS: f64 = 1e6;
 /// Each crash of a fault is planned at the beginning.
 const CRASHES: u64 = 100_000;
 
+/// What a worker knows of an instance takes about two kilobytes.
+const WATCHED: u64 = 500_000;
+
 /// Refuses what is too much.
 pub(crate) fn refuse(scenario: &Scenario, stage: &Stage) -> Result<(), Vec<Unplayable>> {
     let mut wrong = Vec::new();
@@ -24,9 +27,21 @@ pub(crate) fn refuse(scenario: &Scenario, stage: &Stage) -> Result<(), Vec<Unpla
         let message = format!("the scenario lasts {}; one day is played at most", scenario.duration);
         wrong.push(Unplayable { line: None, message });
     }
+    wrong.extend(too_many_watched(scenario, stage));
     wrong.extend(too_many_callers(stage, Instant::ORIGIN + scenario.duration));
     wrong.extend(scenario.faults.iter().zip(&stage.faults).filter_map(too_many_crashes));
     if wrong.is_empty() { Ok(()) } else { Err(wrong) }
+}
+
+/// Every worker of every gateway knows every instance.
+fn too_many_watched(scenario: &Scenario, stage: &Stage) -> Option<Unplayable> {
+    let instances: u64 =
+        stage.services.iter().map(|behind| u64::from(behind.instances.end - behind.instances.start)).sum();
+    let workers = u64::from(scenario.gateways.count) * u64::from(scenario.gateways.workers);
+    let watched = workers.saturating_mul(instances);
+    let message =
+        || format!("{workers} workers would know {instances} instances each; {WATCHED} in all are played at most");
+    (watched > WATCHED).then(|| Unplayable { line: None, message: message() })
 }
 
 /// Of all workloads together; the one is named with which it was too much.

@@ -115,6 +115,9 @@ fn what_would_not_end_or_would_fill_the_memory_is_refused() {
     let clients =
         format!("name = \"x\"\n[workload]\nservice = \"shop\"\narrivals = \"closed\"\nclients = 2000\n{surge}");
     assert_eq!(refused(&clients), of(Some(2), "2000000 clients would call; 1000000 are played at most"));
+    let many = "[instance]\ncount = 10000\n[gateways]\ncount = 10\nworkers = 10";
+    let watched = "100 workers would know 10000 instances each; 500000 in all are played at most";
+    assert_eq!(refused(&shop(1, 10, many)), of(None, watched));
     let flap = "[[fault]]\nfor = \"10s\"\nkind = \"flap\"\nperiod = \"1us\"";
     let crashes = "a crash every 1us comes to 10000000; 100000 of a fault are played at most";
     assert_eq!(refused(&shop(1, 10, flap)), of(Some(6), crashes));
