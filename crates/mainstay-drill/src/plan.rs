@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use mainstay_config::scenario::{
-    Abandoned, Discipline, Fault, FaultKind, Hits, HitsOf, Instances, Load, Pick, Scenario, Slower, Victims, Way,
+    Abandoned, Discipline, Fault, FaultKind, Hits, HitsOf, Instances, Load, Pick, Scenario, Slower, Step, Victims, Way,
+    Workload,
 };
 use mainstay_core::{Duration, Limit, Purpose, Ratio, Seed};
 use serde_json::{Value, json};
@@ -78,6 +79,10 @@ impl Deed {
 /// # Errors
 /// Every reason why it cannot be played, one sentence each.
 pub(crate) fn spells(scenario: &Scenario, members: &[Member], most: Ratio) -> Result<Vec<Spell>, Vec<String>> {
+    let too_much = too_much(scenario, members);
+    if !too_much.is_empty() {
+        return Err(too_much);
+    }
     let mut plan = Plan { scenario, members, spells: Vec::new(), refused: refusals(scenario) };
     for (number, fault) in scenario.faults.iter().enumerate() {
         plan.take(number, fault);
@@ -87,6 +92,50 @@ pub(crate) fn spells(scenario: &Scenario, members: &[Member], most: Ratio) -> Re
     plan.refuse_too_many(most);
     plan.spells.sort_by_key(|spell| (spell.from, spell.member));
     if plan.refused.is_empty() { Ok(plan.spells) } else { Err(plan.refused) }
+}
+
+/// Processes of a drill that one machine carries.
+const INSTANCES: usize = 200;
+/// Each has its line in the books.
+const CALLS: f64 = 1e7;
+/// A process takes some milliseconds to start.
+const CRASHES: u64 = 1_000;
+
+/// What would fill the machine on which it is played.
+fn too_much(scenario: &Scenario, members: &[Member]) -> Vec<String> {
+    let mut refused = Vec::new();
+    if members.len() > INSTANCES {
+        refused.push(format!("{} instances are more than a drill has: {INSTANCES} at most", members.len()));
+    }
+    let surges = scenario.faults.iter().filter_map(|fault| match fault.kind {
+        FaultKind::Surge(factor) => Some(factor * fault.length.as_secs_f64() / scenario.duration.as_secs_f64()),
+        _ => None,
+    });
+    let calls = scenario.workloads.iter().map(|workload| calls_of(workload, scenario.duration)).sum::<f64>();
+    let calls = calls * (1.0 + surges.sum::<f64>());
+    if calls > CALLS {
+        refused.push(format!("about {calls:.0} calls are more than a drill makes: {CALLS:.0} at most"));
+    }
+    for fault in &scenario.faults {
+        let (FaultKind::Flap(period) | FaultKind::Memory(period)) = fault.kind else { continue };
+        let crashes = fault.length.as_nanos() / period.as_nanos().max(1);
+        if crashes > CRASHES {
+            let at = place(fault.line);
+            refused.push(format!("{at}a crash every {period} comes to {crashes}: {CRASHES} of a fault at most"));
+        }
+    }
+    refused
+}
+
+/// How many come at the rates that are reached; of closed arrivals nobody can tell.
+fn calls_of(workload: &Workload, duration: Duration) -> f64 {
+    let Load::Open { steps, .. } = &workload.load else { return 0.0 };
+    let until = |number: usize| steps.get(number + 1).map_or(duration, |next| next.at).as_secs_f64();
+    let of = |(number, step): (usize, &Step)| {
+        let rate = step.rate.map_or(0.0, |rate| rate.count() as f64 / rate.per().as_secs_f64());
+        rate * (until(number) - step.at.as_secs_f64()).max(0.0)
+    };
+    steps.iter().enumerate().map(of).sum()
 }
 
 /// What of a scenario, its faults aside, no process of ours can do.

@@ -62,6 +62,22 @@ fn who_is_meant_and_not_there_is_named() {
 }
 
 #[test]
+fn what_would_fill_the_machine_is_refused() {
+    assert!(check(&[], &members(201), 50).unwrap_err()[0].contains("201 instances"));
+    let flap = ["kind = \"flap\"; at = \"1s\"; for = \"2s\"; target = \"shop/0\"; period = \"1us\""];
+    assert_eq!(
+        check(&flap, &members(4), 50).unwrap_err(),
+        ["line 5: a crash every 1us comes to 2000000: 1000 of a fault at most"]
+    );
+    let surge = ["kind = \"surge\"; at = \"0s\"; for = \"60s\"; factor = 1000"; 2];
+    assert!(check(&surge, &members(4), 50).unwrap_err()[0].contains("more than a drill makes"));
+    let mut rushed = scenario("");
+    let Load::Open { steps, .. } = &mut rushed.workloads[0].load else { panic!("it has a rate") };
+    steps[0].rate = Some("1000000/s".parse().unwrap());
+    assert!(too_much(&rushed, &members(4))[0].starts_with("about 60000000 calls"));
+}
+
+#[test]
 fn random_victims_follow_from_the_seed() {
     let text = fault("kind = \"hang\"; at = \"1s\"; for = \"1s\"; share = \"25%\"; victims = \"random\"");
     let of = |seed| {
