@@ -33,7 +33,8 @@ fn refused(unplayable: Vec<mainstay_sim::Unplayable>) -> Vec<String> {
     unplayable.into_iter().map(|one| format!("{}{}", line(one.line), one.message)).collect()
 }
 
-/// What a way takes so that half of the calls of a steady state are answered as soon in the simulator as they really were.
+/// What a way takes so that half of the calls of a steady state are answered as soon in the simulator as they really were, in
+/// whole microseconds.
 ///
 /// # Errors
 /// What of the scenario cannot be simulated.
@@ -45,7 +46,7 @@ pub fn calibrate(config: &Config, scenario: &Scenario, real_p50_ms: f64) -> Resu
     let way = mean_ms(scenario.network.latency);
     // A call goes one way and comes back.
     let millis = (way + (real_p50_ms - simulated) / 2.0).max(0.0);
-    Ok(Duration::from_nanos((millis * 1e6) as u64))
+    Ok(Duration::from_micros((millis * 1e3) as u64))
 }
 
 fn mean_ms(distribution: Distribution) -> f64 {

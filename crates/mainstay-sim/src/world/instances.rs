@@ -571,10 +571,13 @@ impl World<'_> {
         let (held, unread) = (std::mem::take(&mut instance.held), std::mem::take(&mut instance.unread));
         let stopped = instance.stopped;
         for (at, key) in held {
-            let Some(job) = self.jobs.get(key) else { continue };
+            let Some(job) = self.jobs.get_mut(key) else { continue };
             match job.state {
-                // It had so much left to do when the process stopped.
-                State::Working => self.plan(at.since(stopped), Event::Done { job: key }),
+                // It had so much left to do when the process stopped, and standing still is no work.
+                State::Working => {
+                    job.began += self.now.since(stopped);
+                    self.plan(at.since(stopped), Event::Done { job: key });
+                }
                 _ => self.go_in(key),
             }
         }

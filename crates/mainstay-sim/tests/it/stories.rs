@@ -52,6 +52,14 @@ fn without_guards_a_fault_of_one_in_four_costs_its_share() {
 }
 
 #[test]
+fn an_instance_that_stands_still_does_no_work_for_nobody() {
+    let report = play(LEAST, &shop(300, 20, &fault("hang", "")), 1).report;
+    let busy: Vec<_> = report.instances.iter().map(|instance| instance.busy_ratio).collect();
+    assert!(busy[1] < busy[0], "the one that stood still was busy for as long as another: {busy:?}");
+    assert!(report.wasted_ratio < 0.01, "{}", report.wasted_ratio);
+}
+
+#[test]
 fn with_every_default_nobody_feels_it() {
     for (kind, more) in [
         ("crash", ""),
