@@ -45,7 +45,6 @@ pub(crate) fn command(args: DrillArgs) -> Outcome {
     };
     let drilled = runtime()?.block_on(play(&order, &say)).map_err(|trouble| of_scenario(&args, trouble))?;
     let comparison = if args.compare { Some(compared(&args, &order, &drilled)?) } else { None };
-    draw(&args, &drilled, comparison.as_ref())?;
     if args.json {
         let mut report = to_json(&drilled);
         if let Some(comparison) = &comparison {
@@ -58,6 +57,7 @@ pub(crate) fn command(args: DrillArgs) -> Outcome {
             print::result(compare::Told(comparison))?;
         }
     }
+    draw(&args, &drilled, comparison.as_ref())?;
     if drilled.is_well() { Ok(()) } else { Err(Trouble::failed(verdict(&drilled))) }
 }
 
@@ -261,7 +261,7 @@ impl fmt::Display for Told<'_> {
         )?;
         writeln!(f, "\nis nothing left?")?;
         for proof in proofs {
-            writeln!(f, "  {}  {}: {}", if proof.gone { "gone" } else { "LEFT" }, proof.what, proof.seen)?;
+            writeln!(f, "  {}  {}: {}", if proof.gone { "clean" } else { "LEFT " }, proof.what, proof.seen)?;
         }
         if let Some(aborted) = aborted {
             writeln!(f, "\nbroken off: {aborted}")?;

@@ -53,8 +53,8 @@ fn played(
 fn alone(args: &SimulateArgs, report: &Report) -> Outcome {
     let name = args.config.to_string_lossy();
     let shown = Shown::one(&name, report);
-    show::pictures(&shown, &args.pictures)?;
-    if args.json { print::json(&json!(report)) } else { show::summary(&shown) }
+    if args.json { print::json(&json!(report)) } else { show::summary(&shown) }?;
+    show::pictures(&shown, &args.pictures)
 }
 
 /// The scenario in a file, or one that comes along: a file of that name comes first.

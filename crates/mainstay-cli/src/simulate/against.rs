@@ -29,12 +29,13 @@ pub(super) fn command(
     let (here, there) = (own_name(args, against), against.to_string_lossy().into_owned());
     let sides = [(&here, report), (&there, &beside)].map(|(name, report)| Side { name, report });
     let shown = Shown::two(sides[0], sides[1], &differences);
-    show::pictures(&shown, &args.pictures)?;
     if args.json {
         let differences: Vec<_> = differences.iter().map(to_json).collect();
-        return print::json(&json!({ "report": report, "against": beside, "differences": differences }));
+        print::json(&json!({ "report": report, "against": beside, "differences": differences }))?;
+    } else {
+        show::summary(&shown)?;
     }
-    show::summary(&shown)
+    show::pictures(&shown, &args.pictures)
 }
 
 /// What the first play is called: by its file, or by the keys that were set where both have the same file.

@@ -80,6 +80,10 @@ pub async fn run_from(start: Instant, plan: Arc<Plan>, stop: &Stop, tally: Arc<M
     locked(&callers.tally).clone()
 }
 
+/// Requests under way at once in the open loop. One that is due beyond them begins when another has ended, and its time runs
+/// from when it was due all the same.
+const UNDER_WAY_MAX: usize = 100_000;
+
 async fn open_loop(callers: &Arc<Callers>, stop: &Stop) {
     let plan = &callers.plan;
     let end = callers.start + plan.duration;
@@ -93,6 +97,7 @@ async fn open_loop(callers: &Arc<Callers>, stop: &Stop) {
         if due >= end || !waited || stop.is_stopped() {
             break;
         }
+        while running.len() >= UNDER_WAY_MAX && running.join_next().await.is_some() {}
         let callers = Arc::clone(callers);
         running.spawn(async move { callers.call(number, due).await });
         while running.try_join_next().is_some() {}
