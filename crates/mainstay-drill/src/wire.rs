@@ -3,7 +3,7 @@
 //! Whether a gateway answers rightly is judged by what stands here, so it shares no code with the gateway: one mistake
 //! in one codec would otherwise be made on both sides and be seen on neither. It understands what an answer's framing
 //! can be (RFC 9112, section 6.3: no body, a length, chunked, until the end) and nothing more, takes no more than
-//! [`HEAD_MAX`] bytes of head, and keeps no more of a body than it was asked to.
+//! 64 KiB of head, and keeps no more of a body than it was asked to.
 
 use std::fmt;
 use std::io::ErrorKind;
