@@ -7,13 +7,14 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 use mainstay_sim::report::{Counted, InstanceLine, Second};
+use mainstay_sim::verdict::{STEP, Step};
 
-use crate::load::Taken;
+use crate::load::{Taken, histogram};
 use crate::look::{Counters, Seen};
 use crate::trouble::{Outcome, while_doing};
 
-/// Longest latency told apart, in microseconds: a minute.
-const LATENCY_MAX: u64 = 60_000_000;
+/// Steps in which recovery is measured.
+const STEPS_PER_SECOND: usize = (1_000_000_000 / STEP.as_nanos()) as usize;
 
 /// Latencies of good answers.
 #[derive(Debug, Clone)]
@@ -21,8 +22,7 @@ struct Latencies(Histogram<u32>);
 
 impl Latencies {
     fn new(figures: u8) -> Self {
-        let histogram = Histogram::new_with_bounds(1, LATENCY_MAX, figures);
-        Self(histogram.expect("one to five figures between these two constants are always a histogram"))
+        Self(histogram(figures))
     }
 
     fn add(&mut self, millis: f64) {
@@ -44,6 +44,8 @@ pub(crate) struct Callers {
     latency: Latencies,
     failures: BTreeMap<String, u64>,
     seconds: Vec<Line>,
+    /// All of the play, warm-up too.
+    pub(crate) steps: Vec<Step>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ impl Callers {
             latency: Latencies::new(3),
             failures: BTreeMap::new(),
             seconds: std::iter::repeat_with(line).take(seconds).collect(),
+            steps: vec![Step::default(); seconds * STEPS_PER_SECOND],
         }
     }
 
@@ -94,6 +97,10 @@ impl Callers {
         let last = self.seconds.len().saturating_sub(1);
         let second = |millis: f64| ((millis / 1e3) as usize).min(last);
         let (due, end) = (second(taken.due_ms), second(taken.due_ms + taken.took_ms));
+        if let Some(step) = self.steps.get_mut((taken.due_ms / (STEP.as_secs_f64() * 1e3)) as usize) {
+            step.due += 1;
+            step.good += u32::from(good);
+        }
         let Some(line) = self.seconds.get_mut(due) else { return };
         line.requests += 1;
         line.begun += 1;

@@ -12,7 +12,6 @@ mod callers;
 pub mod compare;
 pub mod experiment;
 mod guard;
-mod judge;
 mod keeper;
 pub mod load;
 mod look;

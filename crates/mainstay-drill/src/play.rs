@@ -13,13 +13,13 @@ use mainstay_config::scenario::{Distribution, FaultKind, HoldWhat, Scenario, Vic
 use mainstay_config::{Config, Endpoints};
 use mainstay_core::Ratio;
 use mainstay_sim::report::{Event, FaultSpan, Played, Report};
+use mainstay_sim::verdict::{Cause, hold, recovery};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::books::{self, Arrivals, Callers};
 use crate::callers;
 use crate::guard::{Guard, Watchman};
-use crate::judge;
 use crate::keeper::Keeper;
 use crate::load::{self, Count, Plan, Stop, Tally, locked};
 use crate::look::{Gateway, Seen, Watch};
@@ -409,10 +409,9 @@ fn report(
     let timeline = callers.timeline(seen);
     let begin = if warmup > 0.0 { seen.seconds.get(warmup as usize - 1).map(|look| &look.counters) } else { None };
     let attempts = books::all_attempts(last) - books::all_attempts(begin.unwrap_or(&seen.first));
-    let (first, end) = (faults.iter().map(|fault| fault.from_second), faults.iter().map(|fault| fault.to_second));
-    let (first, end) = (first.fold(f64::INFINITY, f64::min), end.fold(0.0, f64::max));
-    let (recovery_seconds, metastable) =
-        if faults.is_empty() { (Some(0.0), false) } else { judge::recovery(&timeline, first, end) };
+    let at = |second: f64| mainstay_core::Instant::ORIGIN + mainstay_core::Duration::from_nanos((second * 1e9) as u64);
+    let struck = faults.iter().map(|fault| (at(fault.from_second), at(fault.to_second)));
+    let found = recovery(&callers.steps, Cause::of(scenario, struck), at(warmup), at(lasted));
     let calm = |second: u64| {
         let (from, to) = (second as f64, (second + 1) as f64);
         from >= warmup && !faults.iter().any(|fault| fault.from_second < to && from < fault.to_second)
@@ -431,8 +430,8 @@ fn report(
         p50_ms: callers.quantile(0.5),
         p99_ms: callers.quantile(0.99),
         p999_ms: callers.quantile(0.999),
-        recovery_seconds,
-        metastable,
+        recovery_seconds: found.seconds,
+        metastable: found.metastable,
         duplicated_posts: arrivals.duplicated_posts(),
         wasted_ratio: if arrived == 0 { 0.0 } else { 1.0 - of(callers.answered.min(arrived), arrived) },
         fairness: books::fairness(seen, &groups(order, stage), calm),
@@ -444,7 +443,7 @@ fn report(
         timeline,
         events: seen.changes.iter().map(|(second, what)| Event { second: *second, what: what.clone() }).collect(),
     };
-    report.holds = judge::judge(&scenario.holds, &report, warmup);
+    report.holds = scenario.holds.iter().map(|spec| hold(spec, &report, scenario.warmup)).collect();
     report.held = report.holds.iter().all(|hold| hold.held);
     Ok(report)
 }

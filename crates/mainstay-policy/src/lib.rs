@@ -37,6 +37,7 @@ mod service;
 mod settings;
 mod spread;
 mod stale;
+mod view;
 mod window;
 
 pub use availability::*;
@@ -57,4 +58,5 @@ pub use retry::*;
 pub use service::*;
 pub use settings::*;
 pub use stale::*;
+pub use view::*;
 pub use window::*;

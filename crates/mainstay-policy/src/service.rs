@@ -8,12 +8,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mainstay_core::{CallId, Duration, EndpointId, Instant, Limit, Purpose, Seed, below};
+use mainstay_core::{CallId, Duration, EndpointId, Instant, Purpose, Seed, below};
 
 use crate::{
-    Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, BreakerState, Budget, Bulkhead, CallOutcome,
-    CheckResult, Choice, EndpointChanges, EndpointSpec, EndpointView, Fault, Fleet, FleetDelta, FleetEvent, HEDGES_MAX,
-    Order, PermitPool, Report, ServiceSettings, Turn,
+    Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, Budget, Bulkhead, CallOutcome, CheckResult, Choice,
+    EndpointChanges, EndpointSpec, Fault, Fleet, FleetDelta, FleetEvent, HEDGES_MAX, Order, PermitPool, Report,
+    ServiceSettings, ServiceView, Turn,
 };
 
 /// The longest that the refused are asked to stay away, in seconds, before it is drawn.
@@ -39,27 +39,6 @@ pub enum ServiceEvent {
     Fleet(FleetEvent),
     /// The breaker changed its state.
     Breaker(BreakerEvent),
-}
-
-/// What a service looks like at one moment.
-#[derive(Debug, Clone)]
-pub struct ServiceView {
-    /// Its endpoints, by slot.
-    pub endpoints: Vec<EndpointView>,
-    /// Its breaker.
-    pub breaker: BreakerState,
-    /// What is left of the retry budget; `None` when there is no limit.
-    pub budget: Option<f64>,
-    /// Calls that wait for a permit.
-    pub waiting: u32,
-    /// Attempts under way.
-    pub in_use: u32,
-    /// Attempts allowed at once now.
-    pub limit: Limit<u32>,
-    /// Attempts allowed at once at the most.
-    pub ceiling: Limit<u32>,
-    /// What an operator lets it have on purpose.
-    pub fault: Option<Fault>,
 }
 
 impl Service {

@@ -8,12 +8,10 @@ use mainstay_policy::Refusal;
 
 use crate::hist::Histogram;
 use crate::report::{Event, Second};
+use crate::verdict::{STEP, Step};
 
 /// Events that are kept; a fleet that flaps for an hour has more, and nobody reads them.
 const EVENTS_MAX: usize = 2_000;
-/// Calls are good or not in steps of this length; recovery is measured in them.
-pub(crate) const STEP: Duration = Duration::from_millis(100);
-
 const SECOND: u64 = 1_000_000_000;
 
 /// What became of a call that was not good.
@@ -62,13 +60,6 @@ type Kind = (u8, u16, &'static str);
 /// What a report calls it.
 pub(crate) fn words((_, status, words): Kind) -> String {
     if words.is_empty() { format!("answered {status}") } else { words.to_owned() }
-}
-
-/// Calls due within [`STEP`], and the good ones among them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Step {
-    pub(crate) due: u32,
-    pub(crate) good: u32,
 }
 
 /// The books.

@@ -46,6 +46,7 @@ pub mod shown;
 mod slab;
 mod stage;
 pub mod summary;
+pub mod verdict;
 mod words;
 mod world;
 

@@ -74,15 +74,15 @@ pub struct EndpointView {
 
 /// Puts the parts together, each with the names of its endpoints.
 pub(crate) fn merge(now: Instant, parts: impl Iterator<Item = (Vec<Arc<str>>, ServiceView)>) -> View {
-    let mut merged: Option<View> = None;
-    for (names, part) in parts {
-        let view = view_of(now, names, part);
-        match &mut merged {
-            Some(merged) => add(merged, view),
-            None => merged = Some(view),
-        }
-    }
-    merged.expect("a service has a shard")
+    let merged = parts.reduce(|(mut names, mut merged), (own, part)| {
+        let known = |endpoint: &Part| merged.endpoints.iter().any(|known| known.address == endpoint.address);
+        let fresh = own.into_iter().zip(&part.endpoints).filter(|(_, endpoint)| !known(endpoint));
+        names.extend(fresh.map(|(name, _)| name));
+        merged.merge(part);
+        (names, merged)
+    });
+    let (names, merged) = merged.expect("a service has a shard");
+    view_of(now, names, merged)
 }
 
 fn view_of(now: Instant, names: Vec<Arc<str>>, part: ServiceView) -> View {
@@ -109,44 +109,5 @@ fn endpoint_of(name: Arc<str>, part: &Part) -> EndpointView {
         successes: part.successes,
         failures: part.failures,
         ejections: part.ejections,
-    }
-}
-
-fn add(into: &mut View, other: View) {
-    if severity(other.breaker) > severity(into.breaker) {
-        into.breaker = other.breaker;
-    }
-    into.budget = into.budget.zip(other.budget).map(|(a, b)| a + b);
-    into.waiting += other.waiting;
-    into.in_flight += other.in_flight;
-    for (known, endpoint) in into.endpoints.iter_mut().zip(other.endpoints) {
-        if gravity(endpoint.state) > gravity(known.state) {
-            (known.state, known.cause) = (endpoint.state, endpoint.cause);
-        }
-        known.in_flight += endpoint.in_flight;
-        known.latency = known.latency.max(endpoint.latency);
-        known.limping |= endpoint.limping;
-        known.successes += endpoint.successes;
-        known.failures += endpoint.failures;
-        known.ejections += endpoint.ejections;
-    }
-}
-
-const fn severity(breaker: BreakerView) -> u8 {
-    match breaker {
-        BreakerView::Closed => 0,
-        BreakerView::ForcedClosed => 1,
-        BreakerView::HalfOpen => 2,
-        BreakerView::Open(_) => 3,
-        BreakerView::ForcedOpen => 4,
-    }
-}
-
-const fn gravity(state: EndpointState) -> u8 {
-    match state {
-        EndpointState::Ready => 0,
-        EndpointState::Probing => 1,
-        EndpointState::Ejected => 2,
-        EndpointState::Draining => 3,
     }
 }

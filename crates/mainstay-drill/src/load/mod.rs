@@ -23,6 +23,7 @@ pub use page::page;
 pub use profile::{Profile, ProfileError, Step};
 pub use samples::{Samples, Taken};
 pub use schedule::{Arrivals, Methods, Schedule};
+pub(crate) use tally::histogram;
 pub use tally::{Count, End, Sample, Second, Since, Tally, locked};
 
 /// What is asked, and how.

@@ -171,7 +171,8 @@ pub struct Tally {
     failures: Vec<Sample>,
 }
 
-fn histogram<C: hdrhistogram::Counter>(figures: u8) -> Histogram<C> {
+/// An empty histogram of microseconds up to [`LATENCY_MAX`], to so many significant figures (1 to 5).
+pub(crate) fn histogram<C: hdrhistogram::Counter>(figures: u8) -> Histogram<C> {
     Histogram::new_with_bounds(1, LATENCY_MAX, figures)
         .expect("one to five figures between these two constants are always a histogram")
 }
