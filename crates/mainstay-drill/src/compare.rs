@@ -43,22 +43,10 @@ pub fn calibrate(config: &Config, scenario: &Scenario, real_p50_ms: f64) -> Resu
     (calm.faults, calm.holds, calm.duration, calm.warmup) = (Vec::new(), Vec::new(), CALM, Duration::from_secs(1));
     let outcome = mainstay_sim::play(config, &calm, calm.seed, "").map_err(refused)?;
     let simulated = outcome.report.p50_ms.unwrap_or(real_p50_ms);
-    let way = mean_ms(scenario.network.latency);
+    let way = scenario.network.latency.mean().as_secs_f64() * 1e3;
     // A call goes one way and comes back.
     let millis = (way + (real_p50_ms - simulated) / 2.0).max(0.0);
     Ok(Duration::from_micros((millis * 1e3) as u64))
-}
-
-fn mean_ms(distribution: Distribution) -> f64 {
-    match distribution {
-        Distribution::Fixed(mean)
-        | Distribution::Exponential(mean)
-        | Distribution::Lognormal { mean, .. }
-        | Distribution::Pareto { mean, .. } => mean.as_secs_f64() * 1e3,
-        Distribution::Bimodal { fast, slow, share } => {
-            (fast.as_secs_f64() * (1.0 - share.get()) + slow.as_secs_f64() * share.get()) * 1e3
-        }
-    }
 }
 
 /// Simulates a scenario in which a way takes `latency`, and lays it beside what was real.

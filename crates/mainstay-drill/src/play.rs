@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mainstay_config::scenario::{Distribution, FaultKind, HoldWhat, Scenario, Victims};
+use mainstay_config::scenario::{FaultKind, HoldWhat, Scenario, Victims};
 use mainstay_config::{Config, Endpoints};
 use mainstay_core::Ratio;
 use mainstay_sim::report::{Event, FaultSpan, Played, Report};
@@ -470,17 +470,8 @@ fn busy(scenario: &Scenario, name: &str) -> f64 {
     let service = name.split('/').next().unwrap_or(name);
     let of = stage::instances_of(scenario, service);
     let (time, slots) = of.map_or((0.01, 8.0), |of| {
-        let mean = match of.service_time {
-            Distribution::Fixed(mean)
-            | Distribution::Exponential(mean)
-            | Distribution::Lognormal { mean, .. }
-            | Distribution::Pareto { mean, .. } => mean.as_secs_f64(),
-            Distribution::Bimodal { fast, slow, share } => {
-                fast.as_secs_f64() * (1.0 - share.get()) + slow.as_secs_f64() * share.get()
-            }
-        };
         let slots = if let mainstay_core::Limit::At(slots) = of.concurrency { f64::from(slots) } else { 8.0 };
-        (mean, slots)
+        (of.service_time.mean().as_secs_f64(), slots)
     });
     time / slots
 }

@@ -1,7 +1,7 @@
 //! A world in virtual time, in which the decisions of `mainstay-policy` are played without sockets.
 //!
 //! In: a configuration as the gateway reads it, a scenario, a seed. Out: a [`report::Report`], the same bytes for the
-//! same seed. What is modelled, and what is not, stands in `docs/decisions/0010-what-the-simulator-models.md`.
+//! same seed. What is modelled, and what is not, stands in `docs/decisions/0009-what-the-simulator-models.md`.
 //!
 //! ```
 //! use mainstay_config::{Source, load, load_scenario};

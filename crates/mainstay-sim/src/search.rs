@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use mainstay_config::scenario::{Distribution, Load, Scenario};
+use mainstay_config::scenario::{Load, Scenario};
 use mainstay_config::{Config, Endpoints};
 use mainstay_core::{Duration, Limit, Rate};
 use serde::{Deserialize, Serialize};
@@ -126,7 +126,7 @@ fn measure(config: &Config, scenario: &Scenario) -> Result<(f64, f64), String> {
     let Limit::At(slots) = described.concurrency else {
         return Err("instances without an end of slots have no load that is full: give them a concurrency".to_owned());
     };
-    let capacity = count * f64::from(slots) / mean(&described.service_time).as_secs_f64().max(1e-9);
+    let capacity = count * f64::from(slots) / described.service_time.mean().as_secs_f64().max(1e-9);
     match &workload.load {
         Load::Open { steps, .. } => {
             let rate = steps.iter().find_map(|step| step.rate);
@@ -138,14 +138,6 @@ fn measure(config: &Config, scenario: &Scenario) -> Result<(f64, f64), String> {
                                     the load: use a rate"
                 .to_owned())
         }
-    }
-}
-
-fn mean(distribution: &Distribution) -> Duration {
-    match *distribution {
-        Distribution::Fixed(mean) | Distribution::Exponential(mean) => mean,
-        Distribution::Lognormal { mean, .. } | Distribution::Pareto { mean, .. } => mean,
-        Distribution::Bimodal { fast, slow, share } => fast.mul_f64(1.0 - share.get()) + slow.mul_f64(share.get()),
     }
 }
 

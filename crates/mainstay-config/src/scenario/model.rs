@@ -132,6 +132,19 @@ pub enum Distribution {
     },
 }
 
+impl Distribution {
+    /// How long it is in the mean.
+    #[must_use]
+    pub fn mean(self) -> Duration {
+        match self {
+            Self::Fixed(mean) | Self::Exponential(mean) | Self::Lognormal { mean, .. } | Self::Pareto { mean, .. } => {
+                mean
+            }
+            Self::Bimodal { fast, slow, share } => fast.mul_f64(1.0 - share.get()) + slow.mul_f64(share.get()),
+        }
+    }
+}
+
 /// `[instance]`, or one of several `[[instance]]`: what stands behind a service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Instances {
