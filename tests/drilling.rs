@@ -33,7 +33,7 @@ impl Play {
 
     fn drill(&self, config: PathBuf, more: &[&str]) -> Command {
         let mut command = mainstay();
-        command.arg("drill").arg("-c").arg(config).arg("-s").arg(self.file("scenario.toml")).arg("--json").args(more);
+        command.arg("drill").arg("-c").arg(config).arg("-s").arg(self.file("scenario.toml")).args(more);
         command.env("TMPDIR", self.dir.path()).stdin(Stdio::null());
         command
     }
@@ -45,7 +45,7 @@ impl Play {
     /// Plays it and gives the report; nothing of the drill may be left.
     #[track_caller]
     fn report(&self, more: &[&str]) -> (Option<i32>, Value) {
-        let output = self.run(more);
+        let output = self.run(&[more, &["--json"]].concat());
         let said = String::from_utf8_lossy(&output.stderr);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {said}"));
         assert_eq!(report["left"], 0, "{:#}", report["undone"]);
@@ -135,6 +135,27 @@ fn the_guard_breaks_a_drill_off_and_everything_is_undone() {
 }
 
 #[test]
+fn a_person_reads_a_drill_as_a_simulation_and_what_is_left_of_it() {
+    let _stage = alone();
+    let faults = "[[fault]]\nkind = \"hang\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop/0\"\n";
+    let play =
+        Play::new(&format!("name = \"one hangs\"\nduration = \"3s\"\n{WORKLOAD}{faults}[hold]\ngood = \"50%\"\n"));
+    let output = play.run(&["--steady", "1s", "--compare"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    for line in [
+        "before anything was broken: ",
+        "one hangs (real, seed 1)",
+        "hang shop/0",
+        "ASKED OF simulated",
+        "play it again: mainstay drill ",
+        "good differs by ",
+        "is nothing left?\n  clean  shop/0: ",
+    ] {
+        assert_eq!(said.matches(line).count(), 1, "{line:?} in {said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_played_is_refused_before_anything_starts() {
     let faults = "[[fault]]\nkind = \"disk_full\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop/0\"\n\
                   [[fault]]\nkind = \"hang\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop\"\n";
@@ -151,28 +172,29 @@ fn state(pid: u32) -> Option<String> {
     text.rsplit_once(')')?.1.split_whitespace().next().map(str::to_owned)
 }
 
-/// A drill of a gateway and instances that run already, in which `shop/0` stands still by now.
-fn hanging(play: &Play, node: &Node, pid: u32) -> Child {
-    let mut command = play.drill(node.file(), &["--running", "--steady", "500ms"]);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("an instance that stands still", || (state(pid)? == "T").then_some(()));
-    child
-}
-
-#[test]
-fn a_driller_that_is_killed_leaves_nothing_behind() {
-    let _stage = alone();
+/// A drill of a gateway and two instances that run already, of which the first stands still by now, for long.
+fn hanging() -> (Vec<Instance>, Node, Play, Child) {
     let instances: Vec<Instance> = (0..2).map(|_| Instance::with(&["--service-time", "1ms"])).collect();
     let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
     let node = Node::start(&addresses, "[service.shop.timeout]\nattempt = \"500ms\"\n");
     let faults = "[[fault]]\nkind = \"hang\"\nat = \"500ms\"\nfor = \"50s\"\ntarget = \"shop/0\"\n";
     let play = Play::new(&format!("name = \"t\"\nduration = \"60s\"\n{WORKLOAD}{faults}"));
+    let mut command = play.drill(node.file(), &["--running", "--steady", "500ms", "--json"]);
+    let driller = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let victim = instances[0].id();
-    let mut driller = hanging(&play, &node, victim);
+    eventually("an instance that stands still", || (state(victim)? == "T").then_some(()));
+    (instances, node, play, driller)
+}
+
+#[test]
+fn a_driller_that_is_killed_leaves_nothing_behind() {
+    let _stage = alone();
+    let (instances, _node, play, mut driller) = hanging();
+    let victim = instances[0].id();
     driller.kill().unwrap();
     driller.wait().unwrap();
     eventually("the victim to go on", || (state(victim)? != "T").then_some(()));
-    assert_eq!(http::get(addresses[0], "/work").status, 200);
+    assert_eq!(http::get(instances[0].address, "/work").status, 200);
     eventually("the files to go", || {
         let entries = std::fs::read_dir(play.dir.path()).unwrap().flatten();
         let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
@@ -183,13 +205,8 @@ fn a_driller_that_is_killed_leaves_nothing_behind() {
 #[test]
 fn a_driller_that_stands_still_itself_is_undone_when_its_silence_has_lasted() {
     let _stage = alone();
-    let instances: Vec<Instance> = (0..2).map(|_| Instance::with(&["--service-time", "1ms"])).collect();
-    let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
-    let node = Node::start(&addresses, "[service.shop.timeout]\nattempt = \"500ms\"\n");
-    let faults = "[[fault]]\nkind = \"hang\"\nat = \"500ms\"\nfor = \"50s\"\ntarget = \"shop/0\"\n";
-    let play = Play::new(&format!("name = \"t\"\nduration = \"60s\"\n{WORKLOAD}{faults}"));
+    let (instances, _node, _play, mut driller) = hanging();
     let victim = instances[0].id();
-    let mut driller = hanging(&play, &node, victim);
     let pid = Pid::from_raw(driller.id().cast_signed()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
     eventually("the victim to go on", || (state(victim)? != "T").then_some(()));

@@ -1,16 +1,13 @@
 //! `mainstay drill`: a scenario played for real, and what is printed of it.
 
-mod compare;
-
 use std::fmt;
 use std::io::IsTerminal;
 use std::path::Path;
 
 use clap::Parser;
-use mainstay_drill::compare::{Comparison, calibrate};
+use mainstay_drill::compare::{Comparison, POINTS, SHARE, calibrate};
 use mainstay_drill::{Drilled, Guard, Order, Programs, play};
 use mainstay_node::ConfigFile;
-use mainstay_sim::report::{Hold, Report};
 use mainstay_sim::shown::{Shown, Side};
 use serde_json::json;
 
@@ -45,6 +42,7 @@ pub(crate) fn command(args: DrillArgs) -> Outcome {
     };
     let drilled = runtime()?.block_on(play(&order, &say)).map_err(|trouble| of_scenario(&args, trouble))?;
     let comparison = if args.compare { Some(compared(&args, &order, &drilled)?) } else { None };
+    let shown = shown(&drilled, comparison.as_ref());
     if args.json {
         let mut report = to_json(&drilled);
         if let Some(comparison) = &comparison {
@@ -52,20 +50,28 @@ pub(crate) fn command(args: DrillArgs) -> Outcome {
         }
         print::json(&report)?;
     } else {
-        print::result(Told(&drilled))?;
-        if let Some(comparison) = &comparison {
-            print::result(compare::Told(comparison))?;
-        }
+        tell(&drilled, &shown, comparison.as_ref())?;
     }
-    draw(&args, &drilled, comparison.as_ref())?;
+    show::pictures(&shown, &args.pictures)?;
     if drilled.is_well() { Ok(()) } else { Err(Trouble::failed(verdict(&drilled))) }
 }
 
-/// The pictures that were asked for: with a comparison, prediction and fact on the same axes.
-fn draw(args: &DrillArgs, drilled: &Drilled, comparison: Option<&Comparison>) -> Outcome {
+/// What is shown: with a comparison, fact and prediction on the same axes.
+fn shown<'a>(drilled: &'a Drilled, comparison: Option<&'a Comparison>) -> Shown<'a> {
     let real = Side { name: "real", report: &drilled.report };
     let simulated = comparison.map(|comparison| Side { name: "simulated", report: &comparison.simulated });
-    show::pictures(&Shown { play: real, beside: simulated, differences: &[] }, &args.pictures)
+    Shown { play: real, beside: simulated, differences: &[] }
+}
+
+/// A drill for people: the play as a simulated one is told, and what a drill has besides.
+fn tell(drilled: &Drilled, shown: &Shown<'_>, comparison: Option<&Comparison>) -> Outcome {
+    let steady = &drilled.steady;
+    print::result(format_args!("before anything was broken: {} of {} calls good\n", steady.good, steady.requests))?;
+    show::summary(shown)?;
+    if let Some(comparison) = comparison {
+        print::result(Nearness(comparison))?;
+    }
+    print::result(Left(drilled))
 }
 
 /// The program and the arguments of the watchdog.
@@ -219,97 +225,33 @@ fn to_json(drilled: &Drilled) -> serde_json::Value {
     report
 }
 
-/// A drill for people.
-struct Told<'a>(&'a Drilled);
+/// What is left of a drill, and what broke it off.
+struct Left<'a>(&'a Drilled);
 
-fn ms(millis: Option<f64>) -> String {
-    millis.map_or_else(|| "-".to_owned(), |millis| format!("{millis:.1}"))
-}
-
-impl fmt::Display for Told<'_> {
+impl fmt::Display for Left<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Drilled { report, steady, aborted, proofs, .. } = self.0;
-        let Report { scenario, requests, good, good_ratio, .. } = report;
-        writeln!(f, "{scenario}, played for real\n")?;
-        writeln!(f, "before anything was broken: {} of {} calls good", steady.good, steady.requests)?;
-        writeln!(f, "{good} of {requests} calls good ({:.3} %)", good_ratio * 100.0)?;
-        let Report { p50_ms, p99_ms, p999_ms, attempts_per_request, .. } = report;
-        let (p50, p99, p999) = (ms(*p50_ms), ms(*p99_ms), ms(*p999_ms));
-        writeln!(f, "p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms, {attempts_per_request:.3} attempts per call")?;
-        match report.recovery_seconds {
-            Some(seconds) => writeln!(f, "as good as before {seconds:.1} s after the last fault")?,
-            None if report.metastable => writeln!(f, "the faults are over, and it holds itself down")?,
-            None => writeln!(f, "not as good as before when the drill ended")?,
-        }
-        timeline(f, report)?;
-        list(
-            f,
-            "what was done",
-            report.faults.iter().map(|fault| {
-                format!("{:6.1} s to {:.1} s  {}: {}", fault.from_second, fault.to_second, fault.target, fault.kind)
-            }),
-        )?;
-        list(
-            f,
-            "what the gateway decided",
-            report.events.iter().map(|event| format!("{:6.1} s  {}", event.second, event.what)),
-        )?;
-        list(
-            f,
-            "calls that were not good",
-            report.failures.iter().map(|failure| format!("{:6}  {}", failure.count, failure.what)),
-        )?;
-        writeln!(f, "\nis nothing left?")?;
+        let Drilled { aborted, proofs, .. } = self.0;
+        write!(f, "\nis nothing left?")?;
         for proof in proofs {
-            writeln!(f, "  {}  {}: {}", if proof.gone { "clean" } else { "LEFT " }, proof.what, proof.seen)?;
+            write!(f, "\n  {}  {}: {}", if proof.gone { "clean" } else { "LEFT " }, proof.what, proof.seen)?;
         }
-        if let Some(aborted) = aborted {
-            writeln!(f, "\nbroken off: {aborted}")?;
+        match aborted {
+            Some(aborted) => write!(f, "\n\nbroken off: {aborted}"),
+            None => Ok(()),
         }
-        writeln!(f)?;
-        let mut table = Table::new(&["WHAT HAD TO HOLD", "WANTED", "MEASURED", ""]);
-        for Hold { what, wanted, measured, held } in &report.holds {
-            let word = if *held { "held" } else { "DID NOT HOLD" };
-            table.row([what.as_str(), wanted, measured, word]);
-        }
-        if !report.holds.is_empty() {
-            writeln!(f, "{table}\n")?;
-        }
-        write!(f, "play it again: {}", report.replay)
     }
 }
 
-fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: impl Iterator<Item = String>) -> fmt::Result {
-    const MOST: usize = 20;
-    let lines: Vec<String> = lines.collect();
-    if lines.is_empty() {
-        return Ok(());
-    }
-    writeln!(f, "\n{title}:")?;
-    for line in lines.iter().take(MOST) {
-        writeln!(f, "  {line}")?;
-    }
-    if lines.len() > MOST {
-        writeln!(f, "  and {} more", lines.len() - MOST)?;
-    }
-    Ok(())
-}
+/// How near the prediction came.
+struct Nearness<'a>(&'a Comparison);
 
-fn timeline(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    let mut table =
-        Table::new(&["SECOND", "CALLS", "GOOD", "REFUSED", "ATTEMPTS", "RETRIES", "P99 MS", "USABLE", "BREAKERS"]);
-    for second in &report.timeline {
-        table.row([
-            second.second.to_string(),
-            second.requests.to_string(),
-            second.good.to_string(),
-            second.refused.to_string(),
-            second.attempts.to_string(),
-            second.retries.to_string(),
-            ms(second.p99_ms),
-            second.usable.to_string(),
-            second.breakers.join(", "),
-        ]);
+impl fmt::Display for Nearness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(comparison) = self;
+        let share = comparison.p99_share().map_or_else(|| "-".to_owned(), |share| format!("{:+.0} %", share * 100.0));
+        let near = if comparison.is_near() { "as near as it is to be" } else { "FURTHER OFF than it is to be" };
+        let (points, most) = (comparison.points(), SHARE * 100.0);
+        writeln!(f, "\na way takes {} here", comparison.latency)?;
+        write!(f, "good differs by {points:+.2} points and p99 by {share}: {near} ({POINTS} points, {most:.0} %)")
     }
-    writeln!(f, "\n{table}")
 }

@@ -53,8 +53,11 @@ pub fn text(shown: &Shown<'_>, terminal: Terminal) -> String {
     } else {
         lists(&mut out, shown.play.report, terminal);
     }
-    for side in shown.sides() {
-        let _ = write!(out, "\nplay it again: {}\n", words::printable(&side.report.replay));
+    let mut replays: Vec<_> = shown.sides().map(|side| &side.report.replay).collect();
+    // Prediction and fact are played again by one line.
+    replays.dedup();
+    for replay in replays {
+        let _ = write!(out, "\nplay it again: {}\n", words::printable(replay));
     }
     plain(out, terminal)
 }
