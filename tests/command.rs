@@ -4,7 +4,7 @@ use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{alone, free_address, mainstay};
+use crate::support::{Refusing, alone, mainstay};
 
 fn run(words: &[&str]) -> Output {
     mainstay().args(words).stdin(Stdio::null()).output().unwrap()
@@ -71,7 +71,8 @@ fn the_effective_configuration_says_where_a_value_came_from() {
 
 #[test]
 fn a_node_that_is_not_there_is_said_to_be_not_there() {
-    let address = free_address().to_string();
+    let silent = Refusing::new();
+    let address = silent.address.to_string();
     let output = run(&["services", "--admin", &address]);
     assert_eq!(output.status.code(), Some(1));
     let text = said(&output.stderr);

@@ -1,6 +1,6 @@
 //! Somebody on call looks at what went wrong, with nothing to go by but that it did.
 
-use crate::support::{Instance, Node, alone, eventually, free_address, http, mainstay};
+use crate::support::{Instance, Node, Refusing, alone, eventually, http, mainstay};
 
 /// What `mainstay explain` prints with these words.
 #[track_caller]
@@ -13,7 +13,8 @@ fn explain(node: &Node, words: &[&str]) -> String {
 #[test]
 fn the_last_unhappy_request_is_told_without_its_id() {
     let _stage = alone();
-    let (well, dead) = (Instance::with(&["--service-time", "0ms"]), free_address());
+    let (well, silent) = (Instance::with(&["--service-time", "0ms"]), Refusing::new());
+    let dead = silent.address;
     let routes = "[[route]]\nhost = \"a.example\"\nservice = \"shop\"\ntimeout = \"7s\"\n\n\
                   [[route]]\nservice = \"gone\"\ntimeout = \"8s\"\n\n";
     let more = format!("[service.gone]\nendpoints = [\"{dead}\"]\nretry = \"off\"\n");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{Instance, Load, Node, Process, alone, eventually, find, free_address, http, skip};
+use crate::support::{Instance, Load, Node, Process, Refusing, alone, eventually, find, free_address, http, skip};
 
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -107,7 +107,8 @@ fn promtool_has_nothing_to_say_of_the_metrics() {
     let Some(promtool) = find("promtool") else { return skip("promtool as a reader of metrics", "promtool") };
     let _stage = alone();
     let instance = Instance::with(&["--service-time", "0ms"]);
-    let node = Node::start(&[instance.address, free_address()], "");
+    let silent = Refusing::new();
+    let node = Node::start(&[instance.address, silent.address], "");
     Load::start(node.web, &["--closed", "4", "--requests", "200"]).end().all_good();
     let metrics = http::ask(node.admin, "GET", "/metrics", "").unwrap().body;
     assert!(metrics.contains("mainstay_attempts_total{"), "{metrics}");
@@ -127,7 +128,8 @@ fn schemathesis_finds_nothing_that_the_admin_api_does_not_describe() {
     };
     let _stage = alone();
     let instance = Instance::with(&["--service-time", "0ms"]);
-    let node = Node::start(&[instance.address, free_address()], "");
+    let silent = Refusing::new();
+    let node = Node::start(&[instance.address, silent.address], "");
     Load::start(node.web, &["--closed", "4", "--requests", "50"]).end().all_good();
     let dir = TempDir::new().unwrap();
     let mut command = Command::new(schemathesis);

@@ -9,8 +9,11 @@ mod node;
 mod process;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 pub(crate) use instance::Instance;
 pub(crate) use load::{Load, Report};
@@ -28,9 +31,24 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
     STAGE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An address on which nobody listens.
+/// An address for a process that is about to listen.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// An address that refuses connections, and that no other process can come to listen on while this is held.
+pub(crate) struct Refusing {
+    pub(crate) address: SocketAddr,
+    _bound: OwnedFd,
+}
+
+impl Refusing {
+    pub(crate) fn new() -> Self {
+        let bound = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&bound, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = SocketAddr::try_from(getsockname(&bound).unwrap()).unwrap();
+        Self { address, _bound: bound }
+    }
 }
 
 /// Waits until `look` sees what it waits for.
