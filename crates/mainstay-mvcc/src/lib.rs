@@ -1,0 +1,22 @@
+//! The data of the consensus store: what a committed command makes of it, and what may be read.
+//!
+//! In: [`Command`]s, in the order in which the members agreed on them, and questions. Out: what each did and the events
+//! that it caused. Two stores that took the same commands are the same, byte for byte: nothing here reads a clock, draws
+//! luck or touches a disk. Who agreed on a command, how it got onto a disk and who asks are other crates' thoughts.
+//!
+//! The model is etcd's, exactly (its documentation, "Data model" and "API guarantees"): a key space of bytes in all its
+//! revisions. One command that writes anything makes one revision; all its writes share that main revision and are told
+//! apart by the order in which they happened. A store without a write stands at revision 1.
+
+mod command;
+mod read;
+mod span;
+mod watch;
+
+pub use command::{
+    Applied, Command, Compare, Delete, Deleted, Done, LeaseId, Op, Put, Refused, Relation, Response, Revision, Target,
+    Txn, TxnDone,
+};
+pub use read::{Found, KeyValue, Order, Range, SortBy};
+pub use span::{End, Span};
+pub use watch::{Event, Watch};

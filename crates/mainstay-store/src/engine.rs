@@ -1,0 +1,212 @@
+//! One member of the store, as those who use it see it.
+//!
+//! In: commands to agree on and questions. Out: what they did, once a majority has them on disk, and answers. A method
+//! that must speak with other members waits no longer than a deadline of its own and then says so: the outcome of a
+//! command is unknown after [`Failure::Timeout`], and certain after everything else.
+
+use mainstay_mvcc::{Applied, Command, Event, Found, LeaseId, Range, Refused, Revision, Watch};
+
+/// One member of the store. A clone is another handle of the same.
+#[derive(Debug, Clone)]
+pub struct Engine {}
+
+/// Who answers, and as of when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The cluster, the same on every member and for as long as it lives.
+    pub cluster: u64,
+    /// The member that answers.
+    pub member: u64,
+    /// The revision that the answer is of, or a later one.
+    pub revision: Revision,
+    /// The term of the leader whom the member follows.
+    pub term: u64,
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The data says no.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nobody leads, or a majority cannot be reached: nothing was done.
+    #[error("no leader: fewer than half of the members can reach each other")]
+    NoLeader,
+    /// No answer in time: it may have been done or not.
+    #[error("no answer within the time for it; whether it was done is unknown")]
+    Timeout,
+    /// More is waiting than may wait: nothing was done.
+    #[error("too many requests are waiting")]
+    TooMany,
+    /// The data has reached its quota: nothing was done.
+    #[error("the data has reached its quota")]
+    NoSpace,
+    /// The member is ending, or its disk has failed.
+    #[error("the member is stopping: {0}")]
+    Stopped(String),
+}
+
+/// A member of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub id: u64,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where other members reach it, `HOST:PORT`.
+    pub peer: String,
+    /// Where clients reach it, `HOST:PORT`.
+    pub client: String,
+    /// It learns and does not vote.
+    pub learner: bool,
+}
+
+/// How the member stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Who leads; 0 for nobody.
+    pub leader: u64,
+    /// The term.
+    pub term: u64,
+    /// The last index of the log that a majority has.
+    pub committed: u64,
+    /// The last index of the log whose command was carried out here.
+    pub applied: u64,
+    /// How much the log and the snapshots take on disk, in bytes.
+    pub disk: u64,
+    /// How much the data takes, in bytes: what the quota counts.
+    pub data: u64,
+    /// Whether the quota has been reached.
+    pub no_space: bool,
+    /// Whether this member is a learner.
+    pub learner: bool,
+}
+
+/// A lease and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Its number.
+    pub id: LeaseId,
+    /// The length it was granted, in seconds.
+    pub granted: i64,
+    /// What is left, in seconds.
+    pub left: i64,
+    /// The keys that hang on it, where they were wanted.
+    pub keys: Vec<bytes::Bytes>,
+}
+
+impl Engine {
+    /// Has a command agreed on and carried out.
+    ///
+    /// # Errors
+    /// It was not, or whether it was is unknown: see [`Failure`]. What the data says is within [`Applied`].
+    pub async fn propose(&self, command: Command) -> Result<Applied, Failure> {
+        let _ = command;
+        Err(Failure::NoLeader)
+    }
+
+    /// Returns once everything that was acknowledged before the call can be read here: a read that follows is
+    /// linearizable. Those who wait at the same time share one round.
+    ///
+    /// # Errors
+    /// That cannot be known.
+    pub async fn confirm(&self) -> Result<(), Failure> {
+        Err(Failure::NoLeader)
+    }
+
+    /// Reads what is here.
+    ///
+    /// # Errors
+    /// The revision is not there.
+    pub fn read(&self, range: &Range) -> Result<(Header, Found), Refused> {
+        let _ = range;
+        Ok((self.header(), Found::default()))
+    }
+
+    /// Who this is, and how far it has come.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        Header { cluster: 0, member: 0, revision: 1, term: 0 }
+    }
+
+    /// Gives a lease its full length again: what it is in seconds, or `None` when there is no such lease. Answered by
+    /// the leader, through whichever member is asked.
+    ///
+    /// # Errors
+    /// Nobody could say.
+    pub async fn renew(&self, lease: LeaseId) -> Result<Option<i64>, Failure> {
+        let _ = lease;
+        Err(Failure::NoLeader)
+    }
+
+    /// How a lease stands, or `None` when there is no such lease. Answered by the leader.
+    ///
+    /// # Errors
+    /// Nobody could say.
+    pub async fn lease(&self, lease: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
+        let _ = (lease, keys);
+        Err(Failure::NoLeader)
+    }
+
+    /// All leases, as this member knows them.
+    #[must_use]
+    pub fn leases(&self) -> Vec<LeaseId> {
+        Vec::new()
+    }
+
+    /// Watches keys.
+    #[must_use]
+    pub fn watch(&self, watch: Watch) -> Watcher {
+        Watcher { watch }
+    }
+
+    /// The members.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        Vec::new()
+    }
+
+    /// How this member stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status { leader: 0, term: 0, committed: 0, applied: 0, disk: 0, data: 0, no_space: false, learner: false }
+    }
+
+    /// A checksum of all revisions up to this one (0: up to now), the revision, and the oldest that is remembered.
+    ///
+    /// # Errors
+    /// The revision is not there.
+    pub fn hash(&self, revision: Revision) -> Result<(u32, Revision, Revision), Refused> {
+        Ok((0, revision, 0))
+    }
+}
+
+/// What a watch brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// What happened, in order: one or more whole revisions, never a part of one.
+    Events(Vec<Event>),
+    /// What it would bring next is no longer remembered: the watch has ended.
+    Compacted(Revision),
+}
+
+/// A watch that is open. It holds a bounded amount of memory however slowly it is read: it is a place in what the store
+/// remembers, not a queue.
+#[derive(Debug)]
+pub struct Watcher {
+    watch: Watch,
+}
+
+impl Watcher {
+    /// The next that happened.
+    pub async fn next(&mut self) -> Seen {
+        let _ = &self.watch;
+        std::future::pending().await
+    }
+
+    /// Up to which revision everything has been brought, if nothing is waiting: what a progress notification may say.
+    #[must_use]
+    pub fn synced(&self) -> Option<Revision> {
+        None
+    }
+}
