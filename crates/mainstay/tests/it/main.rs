@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that meets the unexpected fails its test")]
 
+mod allocations;
 mod attempts;
 mod endpoints;
 mod examples;
