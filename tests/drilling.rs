@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Instance, Node, alone, eventually, http, mainstay, pass};
+use crate::support::{Instance, Node, alone, eventually, find, http, mainstay, pass};
 
 /// A configuration and a scenario as files.
 struct Play {
@@ -55,11 +55,14 @@ impl Play {
 
     #[track_caller]
     fn nothing_is_left(&self) {
+        assert_eq!(self.left(), [""; 0]);
+    }
+
+    /// What of a drill is among its files.
+    fn left(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.dir.path()).unwrap().flatten();
-        let left: Vec<_> =
-            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("mainstay-")).collect();
-        let left: Vec<_> = left.iter().filter(|entry| entry.file_name() != "mainstay.toml").collect();
-        assert!(left.is_empty(), "{left:?}");
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("mainstay-")).collect()
     }
 }
 
@@ -195,11 +198,7 @@ fn a_driller_that_is_killed_leaves_nothing_behind() {
     driller.wait().unwrap();
     eventually("the victim to go on", || (state(victim)? != "T").then_some(()));
     assert_eq!(http::get(instances[0].address, "/work").status, 200);
-    eventually("the files to go", || {
-        let entries = std::fs::read_dir(play.dir.path()).unwrap().flatten();
-        let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        (!names.any(|name| name.starts_with("mainstay-drill-"))).then_some(())
-    });
+    eventually("the files to go", || play.left().is_empty().then_some(()));
 }
 
 #[test]
@@ -216,6 +215,94 @@ fn a_driller_that_stands_still_itself_is_undone_when_its_silence_has_lasted() {
     assert!(test_kill_process(pid).is_err());
     pass(0.1);
     assert_ne!(state(victim).unwrap(), "T");
+}
+
+/// A scenario in which an instance is cut off, and what tells of it.
+fn cut_off(seconds: u64, way: &str) -> Play {
+    let fault =
+        format!("[[fault]]\nkind = \"partition\"\nat = \"1s\"\nfor = \"2s\"\ntarget = \"shop/0\"\nway = \"{way}\"\n");
+    let loss = "[[fault]]\nkind = \"loss\"\nat = \"1s\"\nfor = \"2s\"\ntarget = \"shop/1\"\nrate = \"2%\"\n";
+    let hold = "[hold]\ngood = \"95%\"\nduplicated_posts = 0\n";
+    Play::new(&format!("name = \"cut off\"\nduration = \"{seconds}s\"\n{WORKLOAD}{fault}{loss}{hold}"))
+}
+
+/// Whether network namespaces can be made here; says so where not.
+fn may_make_namespaces(story: &str) -> bool {
+    let name = format!("mainstay-test-{}", std::process::id());
+    let netns = |verb: &str| Command::new("ip").args(["netns", verb, &name]).stderr(Stdio::null()).status();
+    let may = netns("add").is_ok_and(|status| status.success()) && find("tc").is_some();
+    if may {
+        assert!(netns("delete").unwrap().success());
+    } else {
+        eprintln!("skipped: {story}: it takes root, and ip and tc of iproute2");
+    }
+    may
+}
+
+/// The namespaces and the links of drillers that have this number.
+fn of_driller(pid: u32) -> Vec<String> {
+    let namespaces = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    let namespaces = namespaces.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let devices = std::fs::read_to_string("/proc/net/dev").unwrap();
+    let devices = devices.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()));
+    let (namespace, device) = (format!("mainstay-drill-{pid}-"), format!("msd{pid}-"));
+    namespaces.chain(devices).filter(|name| name.starts_with(&namespace) || name.starts_with(&device)).collect()
+}
+
+#[test]
+fn an_instance_is_cut_off_by_the_network_itself_and_comes_back() {
+    let _stage = alone();
+    if !may_make_namespaces("an instance that is cut off by the network itself") {
+        return;
+    }
+    let (status, report) = cut_off(5, "back").report(&["--steady", "1s"]);
+    assert_eq!(status, Some(0), "{:#}", report["holds"]);
+    assert_eq!(report["notes"][0], "shop/0, shop/1 in a network namespace, where packets are dropped");
+    let ejected = |what: &Value| what["what"].as_str().unwrap().starts_with("shop/0: ready → ejected");
+    assert!(report["events"].as_array().unwrap().iter().any(ejected), "{:#}", report["events"]);
+    let seen = |what: &str| {
+        report["undone"].as_array().unwrap().iter().find(|proof| proof["what"] == what).unwrap()["seen"].clone()
+    };
+    assert!(seen("shop/0").as_str().unwrap().contains("the way to it is well"), "{:#}", report["undone"]);
+    assert_eq!(seen("the network namespaces"), "none of 2 is there, nor its link and filters");
+}
+
+#[test]
+fn where_no_namespace_can_be_made_a_proxy_stands_in_and_the_report_says_so() {
+    let _stage = alone();
+    let play = cut_off(4, "both");
+    // Where `ip` is not found it is as where it may not be used.
+    let mut command = play.drill(play.file("mainstay.toml"), &["--steady", "1s", "--json"]);
+    let output = command.env("PATH", play.dir.path()).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let note = report["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("a proxy stands in for the network before shop/0, shop/1"), "{note}");
+    assert_eq!((output.status.code(), &report["left"]), (Some(0), &Value::from(0)), "{:#}", report["holds"]);
+}
+
+#[test]
+fn a_driller_that_is_killed_leaves_no_namespace_and_no_link() {
+    let _stage = alone();
+    if !may_make_namespaces("a driller that is killed while an instance is cut off") {
+        return;
+    }
+    let play = cut_off(60, "there");
+    let mut command = play.drill(play.file("mainstay.toml"), &["--steady", "500ms", "--json"]);
+    let mut driller = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = driller.id();
+    let filters = || {
+        let names = of_driller(pid);
+        let namespace = names.iter().find(|name| name.starts_with("mainstay-drill-") && name.ends_with("-0"))?;
+        let show = ["-n", namespace, "filter", "show", "dev", "way", "ingress"];
+        let shown = Command::new("tc").args(show).stderr(Stdio::null()).output().unwrap();
+        (!shown.stdout.is_empty()).then_some(names)
+    };
+    let names = eventually("a way that is cut", filters);
+    assert_eq!(names.len(), 4, "two namespaces and two links: {names:?}");
+    driller.kill().unwrap();
+    driller.wait().unwrap();
+    eventually("namespaces and links to go", || of_driller(pid).is_empty().then_some(()));
+    eventually("the files to go", || play.left().is_empty().then_some(()));
 }
 
 /// An experiment whose method breaks what its hypothesis looks at, and whose rollback mends it.

@@ -66,6 +66,9 @@ fn shown<'a>(drilled: &'a Drilled, comparison: Option<&'a Comparison>) -> Shown<
 /// A drill for people: the play as a simulated one is told, and what a drill has besides.
 fn tell(drilled: &Drilled, shown: &Shown<'_>, comparison: Option<&Comparison>) -> Outcome {
     let steady = &drilled.steady;
+    for note in &drilled.notes {
+        print::result(note)?;
+    }
     print::result(format_args!("before anything was broken: {} of {} calls good\n", steady.good, steady.requests))?;
     show::summary(shown)?;
     if let Some(comparison) = comparison {
@@ -220,6 +223,7 @@ fn to_json(drilled: &Drilled) -> serde_json::Value {
     let left = drilled.proofs.iter().filter(|proof| !proof.gone).count();
     report["steady"] = json!({ "requests": drilled.steady.requests, "good": drilled.steady.good });
     report["aborted"] = json!(drilled.aborted);
+    report["notes"] = json!(drilled.notes);
     report["undone"] = json!(drilled.proofs);
     report["left"] = json!(left);
     report

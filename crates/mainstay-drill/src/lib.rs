@@ -13,6 +13,7 @@ pub mod compare;
 pub mod experiment;
 mod guard;
 mod keeper;
+mod link;
 pub mod load;
 mod look;
 mod plan;

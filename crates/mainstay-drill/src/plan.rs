@@ -68,6 +68,31 @@ pub(crate) enum Deed {
     Hooked(Value),
 }
 
+/// What the way to a member must be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Nothing,
+    /// What only a proxy can.
+    Proxy,
+    /// What the kernel can: drop all of what is sent, or some.
+    Link,
+}
+
+/// What the way to the `at`-th member must be able to do for its spells.
+pub(crate) fn wanted(spells: &[Spell], members: &[Member], at: usize) -> Wanted {
+    let ills = spells.iter().filter(|spell| spell.member == at).filter_map(|spell| match spell.deed {
+        Deed::Way(ill) => Some(ill),
+        _ => None,
+    });
+    let mut wanted = Wanted::Nothing;
+    for ill in ills {
+        // Whoever else's instance may need what is not in the namespace with it.
+        let by_link = matches!(ill, Ill::Cut { .. } | Ill::Lossy(_)) && members[at].has_switch;
+        wanted = if by_link && wanted != Wanted::Proxy { Wanted::Link } else { Wanted::Proxy };
+    }
+    wanted
+}
+
 impl Deed {
     fn is_of_the_way(&self) -> bool {
         matches!(self, Self::Way(_))

@@ -23,7 +23,7 @@ use crate::guard::{Guard, Watchman};
 use crate::keeper::Keeper;
 use crate::load::{self, Count, Plan, Stop, Tally, locked};
 use crate::look::{Gateway, Seen, Watch};
-use crate::plan::{self, Deed, Spell};
+use crate::plan::{self, Spell};
 use crate::proof::{self, Proof};
 use crate::stage::{self, Programs, Stage};
 use crate::strike::Striker;
@@ -68,6 +68,8 @@ pub struct Drilled {
     pub steady_p50_ms: f64,
     /// Why it was broken off, if it was.
     pub aborted: Option<String>,
+    /// What stood in for what, and the like; a sentence each.
+    pub notes: Vec<String>,
     /// What was looked at in the end.
     pub proofs: Vec<Proof>,
 }
@@ -91,14 +93,14 @@ pub async fn play(order: &Order, say: &dyn Fn(&str)) -> Outcome<Drilled> {
         stage::members(&order.config, &order.scenario, &order.programs)
     };
     let spells = check(order, &members)?;
-    let behind: Vec<bool> = (0..members.len()).map(|at| needs_proxy(&spells, at)).collect();
+    let wanted: Vec<_> = (0..members.len()).map(|at| plan::wanted(&spells, &members, at)).collect();
     let (program, arguments) = order.watchdog.split_first().ok_or_else(|| Trouble::wrong("no watchdog is named"))?;
     let mut keeper = Keeper::start(program.as_ref(), arguments)?;
     let set = if order.programs.running {
         Stage::take(order, members, &mut keeper).await
     } else {
         say("starting instances and a gateway");
-        Stage::set(order, members, &behind, &mut keeper).await
+        Stage::set(order, members, &wanted, &mut keeper).await
     };
     let mut stage = match set {
         Ok(stage) => stage,
@@ -114,15 +116,15 @@ pub async fn play(order: &Order, say: &dyn Fn(&str)) -> Outcome<Drilled> {
         Ok(_) => proof::of_faults(&spells, &mut stage).await,
         Err(_) => Vec::new(),
     };
-    let processes = stage.processes();
+    let (processes, links, notes) = (stage.processes(), stage.links(), std::mem::take(&mut stage.notes));
     let dir = stage.dir().to_owned();
     stage.strike(&mut keeper).await;
     keeper.undo_all().await;
-    proofs.extend(proof::of_stage(&processes, &dir));
+    proofs.extend(proof::of_stage(&processes, &links, &dir));
     proofs.extend(proof::of_undone(keeper.undone()));
     proofs.push(proof::of_watchdog(keeper.end().await));
     let (report, Steady { count: steady, p50_ms: steady_p50_ms }, aborted) = played?;
-    Ok(Drilled { report, steady, steady_p50_ms, aborted, proofs })
+    Ok(Drilled { report, steady, steady_p50_ms, aborted, notes, proofs })
 }
 
 /// Whether it can be played at all.
@@ -144,10 +146,6 @@ fn check(order: &Order, members: &[plan::Member]) -> Outcome<Vec<Spell>> {
             Err(Trouble::wrong(refused.join("\n")))
         }
     }
-}
-
-fn needs_proxy(spells: &[Spell], member: usize) -> bool {
-    spells.iter().any(|spell| spell.member == member && matches!(spell.deed, Deed::Way(_)))
 }
 
 /// What was seen before anything was broken.

@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::ask::Ask;
 use crate::keeper::Undone;
+use crate::link::Link;
 use crate::plan::{Deed, Spell};
 use crate::process::Identity;
-use crate::stage::Stage;
+use crate::stage::{Stage, Way};
 use crate::trouble::Outcome;
 
 /// How long something may take to show that it is well again.
@@ -76,7 +77,12 @@ async fn well<'a>(member: usize, deeds: impl Iterator<Item = &'a Deed>, stage: &
                 seen.push_str(", has no fault");
             }
             Deed::Way(_) if !seen.contains("way") => {
-                if instance.proxy.as_ref().is_some_and(|proxy| !proxy.is_well()) {
+                let is_well = match &instance.way {
+                    Way::Plain => true,
+                    Way::Proxy(proxy) => proxy.is_well(),
+                    Way::Link(link) => link.is_well().await,
+                };
+                if !is_well {
                     return Err("the way to it is ill".to_owned());
                 }
                 seen.push_str(", the way to it is well");
@@ -99,7 +105,7 @@ async fn no_fault_in_gateway(stage: &Stage) -> Result<String, String> {
 }
 
 /// Looks whether what was started has ended.
-pub(crate) fn of_stage(processes: &[(String, Identity)], dir: &Path) -> Vec<Proof> {
+pub(crate) fn of_stage(processes: &[(String, Identity)], links: &[Link], dir: &Path) -> Vec<Proof> {
     let left: Vec<String> = processes
         .iter()
         .filter(|(_, process)| process.is_there())
@@ -110,7 +116,18 @@ pub(crate) fn of_stage(processes: &[(String, Identity)], dir: &Path) -> Vec<Proo
         left => Err(format!("still there: {}", left.join(", "))),
     };
     let files = if dir.exists() { Err(format!("{} is there", dir.display())) } else { Ok("it is gone".to_owned()) };
-    vec![proof("the processes that were started", seen), proof("the drill's directory", files)]
+    let mut proofs = vec![proof("the processes that were started", seen), proof("the drill's directory", files)];
+    if !links.is_empty() {
+        proofs.push(proof("the network namespaces", no_link(links)));
+    }
+    proofs
+}
+
+fn no_link(links: &[Link]) -> Result<String, String> {
+    match links.iter().find(|link| link.is_there()) {
+        Some(link) => Err(format!("{link} is there")),
+        None => Ok(format!("none of {} is there, nor its link and filters", links.len())),
+    }
 }
 
 /// What could not be undone, and what the watchdog had to undo.

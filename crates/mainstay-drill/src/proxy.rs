@@ -7,6 +7,7 @@
 //! connection, unless the cut is said to deliver it at its end. A proxy lives in the driller and ends with it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -55,6 +56,21 @@ pub(crate) enum Ill {
     Stall,
     /// What comes back is not HTTP.
     Garbage,
+}
+
+impl fmt::Display for Ill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late(late) => write!(f, "is {late} late, both ways"),
+            Self::Cut { there: true, back: true, .. } => f.write_str("is cut"),
+            Self::Cut { there: true, .. } => f.write_str("is cut there and not back"),
+            Self::Cut { .. } => f.write_str("is cut back and not there"),
+            Self::Lossy(share) => write!(f, "loses {share}"),
+            Self::Reset => f.write_str("resets connections"),
+            Self::Stall => f.write_str("lets no answer come back"),
+            Self::Garbage => f.write_str("brings what is not HTTP"),
+        }
+    }
 }
 
 /// Which way bytes go.

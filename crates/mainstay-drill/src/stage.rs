@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::ask::Ask;
 use crate::keeper::{Keeper, Lease};
-use crate::plan::Member;
+use crate::link::{self, Link};
+use crate::plan::{Member, Wanted};
 use crate::play::Order;
 use crate::process::Identity;
 use crate::proxy::Proxy;
@@ -55,12 +56,21 @@ pub(crate) struct Instance {
     pub(crate) address: SocketAddr,
     /// Where the gateway finds it.
     pub(crate) front: SocketAddr,
-    pub(crate) proxy: Option<Proxy>,
+    pub(crate) way: Way,
     /// What starts it, or starts it again.
     launch: Vec<String>,
     /// It ran before us.
     was_there: bool,
     process: Option<Running>,
+}
+
+/// What stands between the gateway and an instance, so that the way can be ill.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// Nothing: it is not meant to be.
+    Plain,
+    Proxy(Proxy),
+    Link(Link),
 }
 
 /// A process: one of ours, that it is to be ended, or one that ran before.
@@ -78,6 +88,8 @@ pub(crate) struct Stage {
     pub(crate) listeners: Vec<SocketAddr>,
     pub(crate) admin: SocketAddr,
     pub(crate) token: Option<String>,
+    /// What is not as somebody would expect, a sentence each.
+    pub(crate) notes: Vec<String>,
     program: PathBuf,
     node: Option<Running>,
     dir: TempDir,
@@ -116,11 +128,11 @@ pub(crate) fn instances_of<'a>(scenario: &'a Scenario, service: &str) -> Option<
 }
 
 impl Stage {
-    /// Starts everything and waits until it answers. Those before whose way a proxy is to stand are `behind`.
+    /// Starts everything and waits until it answers. What each way must be able to do is told in `wanted`.
     pub(crate) async fn set(
         order: &Order,
         members: Vec<Member>,
-        behind: &[bool],
+        wanted: &[Wanted],
         keeper: &mut Keeper,
     ) -> Outcome<Self> {
         let Order { config, scenario, programs, .. } = order;
@@ -130,23 +142,26 @@ impl Stage {
         let ports = free_ports(members.len() + config.listeners.len() + 1)?;
         let local = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
         let (of_instances, of_node) = ports.split_at(members.len());
+        let (links, notes) = links(&members, wanted, keeper).await?;
         let mut instances = Vec::new();
-        for ((member, port), behind) in members.into_iter().zip(of_instances).zip(behind) {
-            let address = local(port);
-            let launch = launch(programs, scenario, &member, address, dir.path());
-            let proxy = if *behind {
-                let seed = Seed::new(scenario.seed).derive(&member.name);
-                Some(Proxy::start(address, seed).await.map_err(while_doing("starting a proxy"))?)
-            } else {
-                None
+        for (at, ((member, port), link)) in members.into_iter().zip(of_instances).zip(links).enumerate() {
+            let listens = if link.is_some() { (Ipv4Addr::UNSPECIFIED, *port).into() } else { local(port) };
+            let launch = launch(programs, scenario, &member, listens, dir.path());
+            let (address, front, way) = match link {
+                Some(link) => (link.aside(*port), link.front(*port), Way::Link(link)),
+                None if wanted[at] == Wanted::Nothing => (listens, listens, Way::Plain),
+                None => {
+                    let seed = Seed::new(scenario.seed).derive(&member.name);
+                    let proxy = Proxy::start(listens, seed).await.map_err(while_doing("starting a proxy"))?;
+                    (listens, proxy.address(), Way::Proxy(proxy))
+                }
             };
-            let front = proxy.as_ref().map_or(address, Proxy::address);
-            instances.push(Instance { member, address, front, proxy, launch, was_there: false, process: None });
+            instances.push(Instance { member, address, front, way, launch, was_there: false, process: None });
         }
         let listeners = of_node[1..].iter().map(local).collect();
         let program = programs.mainstay.clone();
-        let mut stage =
-            Self { instances, listeners, admin: local(&of_node[0]), token: None, program, node: None, dir, dir_lease };
+        let admin = local(&of_node[0]);
+        let mut stage = Self { instances, listeners, admin, token: None, notes, program, node: None, dir, dir_lease };
         for at in 0..stage.instances.len() {
             stage.start(at, keeper).await?;
         }
@@ -168,13 +183,14 @@ impl Stage {
             let process = Identity::listening_at(address).map(|identity| Running { identity, ours: None });
             let own = order.programs.restart.iter().flatten();
             let launch = own.map(|word| put(word, address, &member.name)).collect();
-            Some(Instance { member, address, front: address, proxy: None, launch, was_there: true, process })
+            Some(Instance { member, address, front: address, way: Way::Plain, launch, was_there: true, process })
         };
         Ok(Self {
             instances: members.into_iter().filter_map(instance).collect(),
             listeners: order.config.listeners.iter().map(|listener| reachable(listener.address)).collect(),
             admin: reachable(order.config.admin.address),
             token: order.config.admin.token.as_ref().map(|token| token.expose().to_owned()),
+            notes: Vec::new(),
             program: order.programs.mainstay.clone(),
             node: None,
             dir,
@@ -199,7 +215,11 @@ impl Stage {
             // Its lease held the command; it has been run.
             return self.find_again(at).await;
         }
-        let mut command = bound(&self.program, &self.instances[at].launch);
+        let command = match &self.instances[at].way {
+            Way::Link(link) => link.command(&self.program),
+            Way::Plain | Way::Proxy(_) => Command::new(&self.program),
+        };
+        let mut command = bound(command, &self.instances[at].launch);
         command.stderr(self.file(&format!("{}.err", name.replace('/', "-")))?);
         let running = run(&mut command, &name, keeper).await?;
         self.instances[at].process = Some(running);
@@ -282,7 +302,7 @@ impl Stage {
         for (key, value) in order.set.iter().cloned().chain(ours) {
             arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
-        let mut command = bound(&self.program, &arguments);
+        let mut command = bound(Command::new(&self.program), &arguments);
         command.stderr(self.file("node.log")?);
         self.node = Some(run(&mut command, "the gateway", keeper).await?);
         let ready = Ask::new("GET", self.admin.to_string(), "/health/ready");
@@ -353,6 +373,12 @@ impl Stage {
         self.instances.iter().filter_map(instance).chain(node).collect()
     }
 
+    /// Every network namespace that was made.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        let link = |one: &Instance| if let Way::Link(link) = &one.way { Some(link.clone()) } else { None };
+        self.instances.iter().filter_map(link).collect()
+    }
+
     /// Whether the gateway runs, as far as it is ours.
     pub(crate) fn node_runs(&mut self) -> bool {
         self.node.as_mut().is_none_or(|node| !node.has_ended())
@@ -404,8 +430,7 @@ impl Drop for Running {
 }
 
 /// A command of ours that ends with this process, and does not hear its Ctrl-C.
-fn bound(program: &Path, arguments: &[String]) -> Command {
-    let mut command = Command::new(program);
+fn bound(mut command: Command, arguments: &[String]) -> Command {
     command.arg(&arguments[0]).args(["--with-parent", &std::process::id().to_string()]).args(&arguments[1..]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -426,6 +451,59 @@ async fn run(command: &mut Command, name: &str, keeper: &mut Keeper) -> Outcome<
             Err(trouble)
         }
     }
+}
+
+/// A link for each member whose way is only cut or loses something, or for nobody; and what is to be said of it.
+async fn links(
+    members: &[Member],
+    wanted: &[Wanted],
+    keeper: &mut Keeper,
+) -> Outcome<(Vec<Option<Link>>, Vec<String>)> {
+    let names = |which: &dyn Fn(usize) -> bool| {
+        let of = members.iter().enumerate().filter(|(at, _)| which(*at));
+        of.map(|(_, member)| member.name.clone()).collect::<Vec<_>>().join(", ")
+    };
+    let wants = |at: usize| wanted[at] == Wanted::Link;
+    if !(0..members.len()).any(wants) {
+        return Ok((vec![None; members.len()], Vec::new()));
+    }
+    let made = match make_links(members.len(), &wants, keeper).await? {
+        Ok(links) => {
+            return Ok((links, vec![format!("{} in a network namespace, where packets are dropped", names(&wants))]));
+        }
+        Err(why) => why,
+    };
+    let note =
+        format!("a proxy stands in for the network before {}, because no namespace can be made: {made}", names(&wants));
+    Ok((vec![None; members.len()], vec![note]))
+}
+
+/// All links that are wanted, or none and why.
+async fn make_links(
+    members: usize,
+    wants: &dyn Fn(usize) -> bool,
+    keeper: &mut Keeper,
+) -> Outcome<Result<Vec<Option<Link>>, String>> {
+    let driller = Identity::of(std::process::id()).map_err(while_doing("looking at this process"))?;
+    link::sweep().await;
+    let part = match link::free_part(driller).await {
+        Ok(part) => part,
+        Err(why) => return Ok(Err(why)),
+    };
+    let (mut links, mut leases) = (vec![None; members], Vec::new());
+    for at in (0..members).filter(|at| wants(*at)) {
+        let link = Link::new(driller, at as u32, part);
+        let undo = Undo::Unlink { link: link.clone() };
+        leases.push(keeper.hold(format!("the network namespace {link}"), undo, None).await?);
+        if let Err(why) = link.make().await {
+            for lease in leases.into_iter().rev() {
+                keeper.undo(lease).await;
+            }
+            return Ok(Err(why));
+        }
+        links[at] = Some(link);
+    }
+    Ok(Ok(links))
 }
 
 /// The verb and arguments that start an instance.

@@ -13,7 +13,7 @@ use crate::ask::Ask;
 use crate::keeper::{Keeper, Lease};
 use crate::plan::{Deed, Spell};
 use crate::process::{Descriptors, Identity};
-use crate::stage::Stage;
+use crate::stage::{Stage, Way};
 use crate::trouble::{Outcome, Trouble, while_doing};
 use crate::undo::Undo;
 
@@ -145,10 +145,15 @@ impl Striker {
                 let tell = Ask::new("PUT", address, "/_fault").body(fault);
                 tell.send(PATIENCE).await.map_err(|error| Trouble::failed(error.to_string()))?;
             }
-            Deed::Way(ill) => match &stage.instances[spell.member].proxy {
+            Deed::Way(ill) => match &stage.instances[spell.member].way {
                 // It ends with this process, so there is nothing that anybody else could undo.
-                Some(proxy) => proxy.set(Some(*ill)),
-                None => return Err(Trouble::failed(format!("no proxy stands before {name}"))),
+                Way::Proxy(proxy) => proxy.set(Some(*ill)),
+                Way::Link(link) => {
+                    let undo = Undo::Clear { link: link.clone() };
+                    self.hold(number, keeper, format!("the way to {name} {ill}"), undo, lease).await?;
+                    link.set(*ill).await.map_err(Trouble::failed)?;
+                }
+                Way::Plain => return Err(Trouble::failed(format!("nothing stands before {name}"))),
             },
             Deed::Hooked(fault) => {
                 let instance = &stage.instances[spell.member];
@@ -187,7 +192,7 @@ impl Striker {
         match &spell.deed {
             Deed::Down => stage.start(spell.member, keeper).await,
             Deed::Way(_) => {
-                if let Some(proxy) = &stage.instances[spell.member].proxy {
+                if let Way::Proxy(proxy) = &stage.instances[spell.member].way {
                     proxy.set(None);
                 }
                 Ok(())
@@ -247,6 +252,6 @@ fn told(spell: &Spell) -> String {
         Deed::NoDescriptors => "gets no descriptor any more".to_owned(),
         Deed::Told(fault) => format!("is told {fault}"),
         Deed::Hooked(fault) => format!("the gateway is told {fault}"),
-        Deed::Way(ill) => format!("the way to it: {ill:?}"),
+        Deed::Way(ill) => format!("the way to it {ill}"),
     }
 }

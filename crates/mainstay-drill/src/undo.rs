@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::ask::Ask;
+use crate::link::Link;
 use crate::process::{Descriptors, Identity};
 
 /// How long something that is undone may take to be seen undone.
@@ -48,6 +49,16 @@ pub enum Undo {
         /// What is asked.
         ask: Ask,
     },
+    /// Lets the way to an instance be well again.
+    Clear {
+        /// Which.
+        link: Link,
+    },
+    /// Takes a network namespace away, and the link to it.
+    Unlink {
+        /// Which.
+        link: Link,
+    },
     /// Runs a command of the user's, which starts again what was ended.
     Run {
         /// The program and its arguments.
@@ -82,6 +93,8 @@ impl Undo {
                 Err(why) if why.nobody => Ok(()),
                 Err(why) => Err(why.to_string()),
             },
+            Self::Clear { link } => link.clear().await,
+            Self::Unlink { link } => link.remove().await,
             Self::Run { command } => match run(command, LONG).await? {
                 (0, ..) => Ok(()),
                 (status, _, err) => Err(format!("it ended with {status}: {}", err.trim())),
@@ -101,6 +114,8 @@ impl fmt::Display for Undo {
             Self::End { process } => write!(f, "end process {}", process.pid),
             Self::GiveDescriptors { process, .. } => write!(f, "give process {} its descriptors back", process.pid),
             Self::Tell { ask } => write!(f, "{ask}"),
+            Self::Clear { link } => write!(f, "clear the link of {link}"),
+            Self::Unlink { link } => write!(f, "remove {link}"),
             Self::Run { command } => write!(f, "run {}", command.join(" ")),
             Self::Remove { path } => write!(f, "remove {}", path.display()),
         }
