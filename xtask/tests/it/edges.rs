@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mainstay-config", &["mainstay-core", "mainstay-policy"]),
     ("mainstay-telemetry", &["mainstay-core", "mainstay-policy"]),
     ("mainstay-mvcc", &[]),
+    ("mainstay-wal", &[]),
     ("mainstay-store", &["mainstay-mvcc"]),
     ("mainstay-discover", &["mainstay-policy", "mainstay-config"]),
     (
