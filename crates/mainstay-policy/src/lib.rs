@@ -16,6 +16,7 @@
 
 pub mod balance;
 
+mod autoscale;
 mod availability;
 mod breaker;
 mod bulkhead;
@@ -40,6 +41,7 @@ mod stale;
 mod view;
 mod window;
 
+pub use autoscale::*;
 pub use availability::*;
 pub use breaker::*;
 pub use bulkhead::*;
