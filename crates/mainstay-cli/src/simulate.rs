@@ -23,7 +23,7 @@ pub(crate) fn command(args: &SimulateArgs) -> Outcome {
     let loaded = ConfigFile::new(&args.config, args.set.clone()).load().map_err(|error| node::explained(&error))?;
     let scenario = scenario(&args.scenario, &loaded.config)?;
     let seed = args.seed.unwrap_or(scenario.seed);
-    for sentence in left_out(&loaded.config) {
+    for sentence in left_out(&loaded.config, &scenario) {
         print::note(format_args!("note: {sentence}"));
     }
     if args.search {

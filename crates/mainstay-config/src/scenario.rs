@@ -4,6 +4,7 @@
 //! nobody knows. What only a player can tell (whether a service of that name is configured, whether a fault can be
 //! played at all) is for the player to say; everything has its line for that.
 
+mod autoscale;
 mod faults;
 mod holds;
 mod instances;

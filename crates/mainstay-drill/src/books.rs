@@ -145,6 +145,7 @@ impl Callers {
                 p99_ms: line.latency.at(0.99),
                 in_flight: u64::try_from(under_way).unwrap_or(0),
                 usable: look.usable,
+                running: None,
                 breakers: look.breakers.clone(),
             };
             before = counters;

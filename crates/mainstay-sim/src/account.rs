@@ -62,6 +62,15 @@ pub(crate) fn words((_, status, words): Kind) -> String {
     if words.is_empty() { format!("answered {status}") } else { words.to_owned() }
 }
 
+/// What everything looks like at the end of a second.
+#[derive(Debug, Default)]
+pub(crate) struct Sample {
+    pub(crate) in_flight: u64,
+    pub(crate) usable: u64,
+    pub(crate) running: Option<u64>,
+    pub(crate) breakers: Vec<String>,
+}
+
 /// The books.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -199,10 +208,11 @@ impl Ledger {
     }
 
     /// A second is over.
-    pub(crate) fn second(&mut self, now: Instant, in_flight: u64, usable: u64, breakers: Vec<String>) {
+    pub(crate) fn second(&mut self, now: Instant, sample: Sample) {
         let place = self.second_of(now - Duration::from_nanos(1));
         let second = &mut self.seconds[place];
-        (second.in_flight, second.usable, second.breakers) = (in_flight, usable, breakers);
+        (second.in_flight, second.usable) = (sample.in_flight, sample.usable);
+        (second.running, second.breakers) = (sample.running, sample.breakers);
         // What is due in a second has ended when the longest patience after it has.
         let whole = (now.since(Instant::ORIGIN + self.patience).as_nanos() / SECOND) as usize;
         self.settle(whole.saturating_sub(1));

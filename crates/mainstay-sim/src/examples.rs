@@ -30,6 +30,7 @@ fn second(second: u64) -> Second {
         p99_ms: Some(12.5),
         in_flight: 11,
         usable: 4,
+        running: None,
         breakers: Vec::new(),
     }
 }

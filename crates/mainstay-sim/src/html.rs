@@ -179,7 +179,7 @@ fn seconds(page: &mut Page, report: &Report, of: &str) {
     if report.timeline.is_empty() {
         return;
     }
-    const COLUMNS: [&str; 12] = [
+    const COLUMNS: [&str; 13] = [
         "second#",
         "due#",
         "good#",
@@ -191,18 +191,24 @@ fn seconds(page: &mut Page, report: &Report, of: &str) {
         "p99#",
         "under way#",
         "usable#",
+        "running#",
         "breakers",
     ];
+    const RUNNING: &str = "running#";
+    let changes = report.timeline.iter().any(|second| second.running.is_some());
     page.put(format_args!("<details>\n<summary>Second by second{}</summary>", Escaped(of)));
     let rows = report.timeline.iter().map(|second| {
         let counts =
             [second.requests, second.good, second.refused, words::failed(second), second.attempts, second.retries];
         let counts = counts.map(words::count);
         let latency = [second.p50_ms, second.p99_ms].map(words::maybe_millis);
-        let state = [words::count(second.in_flight), words::count(second.usable), second.breakers.join(", ")];
-        std::iter::once(second.second.to_string()).chain(counts).chain(latency).chain(state).collect()
+        let running = second.running.map_or_else(String::new, words::count);
+        let state = [words::count(second.in_flight), words::count(second.usable), running, second.breakers.join(", ")];
+        let cells = std::iter::once(second.second.to_string()).chain(counts).chain(latency).chain(state);
+        cells.zip(COLUMNS).filter(|(_, column)| changes || *column != RUNNING).map(|(cell, _)| cell).collect()
     });
-    page.rows(&COLUMNS, rows);
+    let columns = COLUMNS.into_iter().filter(|column| changes || *column != RUNNING);
+    page.rows(&columns.collect::<Vec<_>>(), rows);
     page.put(format_args!("</details>"));
 }
 
@@ -285,6 +291,18 @@ mod tests {
         let page = page(&Shown::two(sides[0], sides[1], &differences));
         check_well_formed(&page);
         for part in ["service.shop.retry.attempts", "a.toml", "b.toml", "Instances: b.toml"] {
+            assert!(page.contains(part), "{part} is missing");
+        }
+    }
+
+    #[test]
+    fn a_number_of_instances_that_changes_is_told_second_by_second_and_drawn() {
+        let mut report = one_hangs();
+        assert!(!page(&Shown::one("a.toml", &report)).contains("running"));
+        report.timeline.iter_mut().for_each(|second| second.running = Some(7));
+        let page = page(&Shown::one("a.toml", &report));
+        check_well_formed(&page);
+        for part in [">running</th>", ">running</text>", "7 instances run", "Instances that run"] {
             assert!(page.contains(part), "{part} is missing");
         }
     }

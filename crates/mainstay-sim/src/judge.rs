@@ -35,7 +35,7 @@ pub(crate) fn judge(world: &World<'_>, seed: u64, replay: &str) -> Report {
         fairness: rounded(world.fairness()),
         failures: failures(ledger),
         faults: world.faults.strikes.iter().map(span).collect(),
-        instances: world.books().map(|(name, books)| line(world, name, &books)).collect(),
+        instances: world.books().map(|(name, books)| line(name, &books)).collect(),
         held: true,
         holds: Vec::new(),
         timeline: timeline(world),
@@ -77,8 +77,8 @@ fn span(strike: &Strike) -> FaultSpan {
     }
 }
 
-fn line(world: &World<'_>, name: String, books: &Books) -> InstanceLine {
-    let time = world.ledger.ended.as_nanos().max(1) as f64;
+fn line(name: String, books: &Books) -> InstanceLine {
+    let time = books.lived.as_nanos().max(1) as f64;
     let slots = books.slots.map_or(1.0, f64::from);
     InstanceLine {
         name,

@@ -50,7 +50,7 @@ pub mod verdict;
 mod words;
 mod world;
 
-use mainstay_config::{Config, Scenario};
+use mainstay_config::{Config, Endpoints, Scenario};
 use mainstay_core::Seed;
 
 pub use stage::Unplayable;
@@ -105,10 +105,22 @@ pub struct Left {
     pub attempts: u64,
 }
 
-/// What of a configuration is not simulated, in a sentence each: it is played without.
+/// What of a configuration is not simulated, or not as it stands there, in a sentence each.
 #[must_use]
-pub fn left_out(config: &Config) -> Vec<String> {
+pub fn left_out(config: &Config, scenario: &Scenario) -> Vec<String> {
     let mut told = Vec::new();
+    let scaled = |name: &str| {
+        let of = |name: Option<&str>| scenario.instances.iter().find(|one| one.service.as_deref() == name);
+        of(Some(name)).or(of(None)).is_some_and(|described| described.autoscale.is_some())
+    };
+    for service in config.services.iter().filter(|service| scaled(&service.name)) {
+        if matches!(service.endpoints, Endpoints::Fixed(_)) {
+            told.push(format!(
+                "service.{} lists its endpoints and would hear of no other; it is played as if it discovered them",
+                service.name
+            ));
+        }
+    }
     for service in &config.services {
         if service.fallback.stale_if_error.is_some() {
             told.push(format!("service.{}.fallback.stale_if_error is not simulated: no answer is kept", service.name));

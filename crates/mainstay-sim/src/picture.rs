@@ -200,9 +200,10 @@ fn points(paper: &mut Paper, (top, bottom): (f64, f64), time: Time, shown: &Show
 fn figures(second: &Second) -> String {
     let count = words::count;
     let breakers = if second.breakers.is_empty() { String::new() } else { format!("; {}", second.breakers.join(", ")) };
+    let running = second.running.map_or_else(String::new, |running| format!("; {} instances run", count(running)));
     format!(
         "second {}: {} calls due, {} good, {} refused, {} failed; {} attempts, {} of them again; p50 {}, p99 {}; {} under \
-         way; {} endpoints usable{breakers}",
+         way; {} endpoints usable{running}{breakers}",
         second.second,
         count(second.requests),
         count(second.good),

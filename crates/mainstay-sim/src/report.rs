@@ -142,6 +142,9 @@ pub struct Second {
     pub in_flight: u64,
     /// Endpoints that could be chosen at its end, over all services.
     pub usable: u64,
+    /// Instances that ran at its end, of the services whose number of instances changes; none where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<u64>,
     /// The breakers that were not closed at its end: `shop: open`.
     pub breakers: Vec<String>,
 }

@@ -65,7 +65,7 @@ pub struct Edges {
     pub scenario: String,
     /// Where its luck came from.
     pub seed: u64,
-    /// Calls a second that the instances of the first workload's service can do.
+    /// Calls a second that the instances of the first workload's service can do, with all that there may come to be.
     pub capacity_per_second: f64,
     /// The scenario's own load, as a share of that.
     pub load: f64,
@@ -120,9 +120,9 @@ fn measure(config: &Config, scenario: &Scenario) -> Result<(f64, f64), String> {
     let listed = config.services.iter().find(|service| service.name == workload.service);
     let listed = listed.map_or(0, |service| match &service.endpoints {
         Endpoints::Fixed(endpoints) => endpoints.len() as u32,
-        Endpoints::Dns { .. } | Endpoints::File(_) => 4,
+        Endpoints::Dns { .. } | Endpoints::File(_) => 0,
     });
-    let count = f64::from(described.count.unwrap_or(listed));
+    let count = f64::from(described.at_most(listed));
     let Limit::At(slots) = described.concurrency else {
         return Err("instances without an end of slots have no load that is full: give them a concurrency".to_owned());
     };

@@ -13,9 +13,6 @@ use mainstay_policy::EndpointSpec;
 
 use crate::luck::Luck;
 
-/// Instances of a service that finds them by itself, where the scenario does not say how many.
-const DISCOVERED: u32 = 4;
-
 /// A part of a scenario that cannot be played.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unplayable {
@@ -40,8 +37,12 @@ pub(crate) struct Behind {
     pub(crate) name: String,
     /// Its position.
     pub(crate) place: u32,
-    /// Which of all instances.
+    /// Which of all instances. Where their number changes there are twice as many as there may be at once: those that
+    /// leave still stand while others come.
     pub(crate) instances: Range<u32>,
+    /// How many of them there are at the beginning.
+    pub(crate) at_first: u32,
+    /// An address for each.
     pub(crate) endpoints: Vec<EndpointSpec>,
     pub(crate) described: Instances,
     /// Services that are called for each piece of work, in the order of the description.
@@ -116,8 +117,8 @@ fn services(config: &Config, scenario: &Scenario, wrong: &mut Vec<Unplayable>) -
             Endpoints::Fixed(endpoints) => endpoints,
             Endpoints::Dns { .. } | Endpoints::File(_) => &[],
         };
-        let usual = if listed.is_empty() { DISCOVERED } else { listed.len() as u32 };
-        let count = described.count.unwrap_or(usual);
+        let at_first = described.at_first(listed.len() as u32);
+        let count = described.autoscale.map_or(at_first, |autoscale| 2 * autoscale.policy.max);
         let endpoint = |number: u32| {
             let mut spec = listed.get(number as usize).cloned().unwrap_or_else(|| invented(place, number));
             if let Some(zone) = described.zones.get(number as usize % described.zones.len().max(1)) {
@@ -128,7 +129,7 @@ fn services(config: &Config, scenario: &Scenario, wrong: &mut Vec<Unplayable>) -
         let endpoints = (0..count).map(endpoint).collect();
         let calls = described.calls.iter().filter_map(|call| position(&call.service)).collect();
         let (name, instances) = (service.name.clone(), first..first + count);
-        behind.push(Behind { name, place: place as u32, instances, endpoints, described, calls });
+        behind.push(Behind { name, place: place as u32, instances, at_first, endpoints, described, calls });
         first += count;
     }
     behind
@@ -193,11 +194,12 @@ fn strike(services: &[Behind], fault: &Fault, luck: Luck) -> Result<Strike, Stri
     let (mut service, mut zone) = (None, None);
     let (target, instances) = match &fault.victims {
         Victims::One(name, number) => {
-            let all = services[find(name)?].instances.clone();
-            if *number >= all.len() as u32 {
-                return Err(format!("{name} has {} instances, counted from 0: there is no {name}/{number}", all.len()));
+            let behind = &services[find(name)?];
+            let most = behind.described.at_most(behind.instances.len() as u32);
+            if *number >= most {
+                return Err(format!("{name} has {most} instances, counted from 0: there is no {name}/{number}"));
             }
-            (format!("{name}/{number}"), vec![all.start + number])
+            (format!("{name}/{number}"), vec![behind.instances.start + number])
         }
         Victims::All(name) => {
             let place = find(name)?;
@@ -205,8 +207,9 @@ fn strike(services: &[Behind], fault: &Fault, luck: Luck) -> Result<Strike, Stri
             (name.clone(), services[place].instances.clone().collect())
         }
         Victims::Share { service: name, share, pick } => {
-            let all = services[find(name)?].instances.clone();
-            (format!("{share} of {name}"), some_of(all, share.get(), *pick, luck))
+            let behind = &services[find(name)?];
+            let there = behind.instances.start..behind.instances.start + behind.at_first;
+            (format!("{share} of {name}"), some_of(there, share.get(), *pick, luck))
         }
         Victims::Zone(name) => {
             zone = Some(name.clone());

@@ -148,7 +148,7 @@ struct Row {
     say: fn(f64) -> String,
 }
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 5] = [
     Row {
         name: "good",
         of: |second| (second.requests > 0).then(|| second.good as f64 / second.requests as f64),
@@ -158,7 +158,11 @@ const ROWS: [Row; 4] = [
     Row { name: "calls/s", of: |second| Some(second.requests as f64), worst: f64::max, say: whole },
     Row { name: "attempts/s", of: |second| Some(second.attempts as f64), worst: f64::max, say: whole },
     Row { name: "p99", of: |second| second.p99_ms, worst: f64::max, say: words::millis },
+    Row { name: INSTANCES, of: |second| second.running.map(|running| running as f64), worst: f64::min, say: whole },
 ];
+
+/// Told where their number changes.
+const INSTANCES: &str = "instances";
 
 fn whole(figure: f64) -> String {
     words::count(figure.round() as u64)
@@ -174,7 +178,8 @@ fn timeline(out: &mut String, shown: &Shown<'_>, terminal: Terminal) {
     let columns = Columns::new(shown.seconds(), room);
     let _ = writeln!(out, "{:names$}  {}", "", axis(columns));
     faults(out, shown, names, columns, terminal);
-    for row in &ROWS {
+    let changes = shown.sides().flat_map(|side| &side.report.timeline).any(|second| second.running.is_some());
+    for row in ROWS.iter().filter(|row| changes || row.name != INSTANCES) {
         // Both plays were asked for the same.
         let sides = if row.name == "calls/s" { 1 } else { 2 };
         for side in shown.sides().take(sides) {
@@ -378,6 +383,18 @@ mod tests {
                 play it again: mainstay simulate -c mainstay.toml -s hang.toml --seed 1
             "#]],
         );
+    }
+
+    #[test]
+    fn a_number_of_instances_that_changes_has_a_row_of_its_own() {
+        let mut report = one_hangs();
+        assert!(!text(&Shown::one("a.toml", &report), TERMINAL).contains("\ninstances "));
+        for second in &mut report.timeline {
+            second.running = Some(if second.second < 8 { 4 } else { 8 });
+        }
+        let text = text(&Shown::one("a.toml", &report), TERMINAL);
+        let row = "instances   ▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄████████████████████████  4 to 8\n";
+        assert!(text.contains(row), "{text}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod gateway;
 mod instances;
 mod limits;
 mod network;
+mod scaling;
 mod ticks;
 
 use std::collections::VecDeque;
@@ -39,6 +40,7 @@ pub(crate) use faults::Faults;
 use gateway::{Gateway, Live, Worker};
 pub(crate) use instances::Books;
 use instances::{Instance, Job};
+use scaling::Scaler;
 
 /// Something happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,16 @@ pub(crate) enum Event {
     CheckEnd { gateway: u16, service: u16, instance: u32, how: Checked },
     /// A fault begins, changes or ends.
     Fault { number: u16, step: u32 },
+    /// What the instances of a service did is noted for its autoscaler.
+    Measure { service: u16 },
+    /// The autoscaler sees it.
+    Scale { service: u16 },
+    /// An instance that was started answers.
+    Ready { instance: u32, life: u32 },
+    /// One that was to go is gone.
+    Left { instance: u32, life: u32 },
+    /// A gateway hears of an instance that has come or goes.
+    Learn { gateway: u16, instance: u32, listing: u32 },
     /// A second is over.
     Second,
 }
@@ -127,6 +139,8 @@ pub(crate) struct World<'a> {
     deeds: Slab<Deed>,
     /// Attempts that wait for a connection and may find one now.
     woken: VecDeque<(Key, u8)>,
+    /// By service.
+    scalers: Vec<Option<Scaler>>,
     lucks: Lucks,
 }
 
@@ -147,6 +161,7 @@ struct Lucks {
     faults: Luck,
     checks: Luck,
     calls: Luck,
+    scaling: Luck,
 }
 
 impl<'a> World<'a> {
@@ -158,6 +173,7 @@ impl<'a> World<'a> {
             faults: Luck::new(seed, "faults"),
             checks: Luck::new(seed, "checks"),
             calls: Luck::new(seed, "calls"),
+            scaling: Luck::new(seed, "scaling"),
         };
         let Stage { services, workloads, faults } = stage;
         let ends = Instant::ORIGIN + scenario.duration;
@@ -183,10 +199,12 @@ impl<'a> World<'a> {
             jobs: Slab::default(),
             deeds: Slab::default(),
             woken: VecDeque::new(),
+            scalers: Vec::new(),
             lucks,
         };
         world.build_gateways(seed);
         world.plan_faults();
+        world.begin_scaling();
         world.begin_workloads();
         world.queue.push(Instant::ORIGIN + Duration::from_secs(1), Event::Second);
         world
@@ -199,6 +217,8 @@ impl<'a> World<'a> {
             self.now = at;
             self.happen(event);
         }
+        // The last second ends with the play.
+        self.sample();
         self.ledger.close(self.now);
     }
 
@@ -222,6 +242,11 @@ impl<'a> World<'a> {
             Event::CheckReach { gateway, service, instance } => self.check_reached(gateway, service, instance),
             Event::CheckEnd { gateway, service, instance, how } => self.check_ended(gateway, service, instance, how),
             Event::Fault { number, step } => self.fault(number, step),
+            Event::Measure { service } => self.measure(service),
+            Event::Scale { service } => self.scale(service),
+            Event::Ready { instance, life } => self.ready(instance, life),
+            Event::Left { instance, life } => self.left_for_good(instance, life),
+            Event::Learn { gateway, instance, listing } => self.learn(gateway, instance, listing),
             Event::Second => self.second(),
         }
         self.serve_waiting();

@@ -2,6 +2,7 @@
 
 use mainstay_core::{Duration, Limit, Ratio};
 
+use super::autoscale::autoscale;
 use super::model::{Abandoned, Cache, Dependency, Discipline, Gateways, Instances, Network, WarmUp};
 use super::values::{Factor, Number};
 use super::workload::{ceiling, some};
@@ -9,7 +10,7 @@ use crate::section::Section;
 use crate::value::{Count, Fault, Name, Positive};
 
 /// More is not played.
-const INSTANCES_MAX: u32 = 10_000;
+pub(super) const INSTANCES_MAX: u32 = 10_000;
 const GATEWAYS_MAX: u32 = 100;
 
 pub(super) fn instances(s: &mut Section<'_>) -> Option<Instances> {
@@ -29,7 +30,14 @@ pub(super) fn instances(s: &mut Section<'_>) -> Option<Instances> {
     let cache = s.off_unless_given("cache", cache);
     let calls = calls(s);
     let zones: Vec<Name> = s.get("zones", "[]");
-    s.later_table("autoscale");
+    let autoscale = s.off_unless_given("autoscale", |s| autoscale(s, concurrency)).flatten();
+    if let (Some(autoscale), Some(count)) = (&autoscale, count)
+        && !(autoscale.policy.min..=autoscale.policy.max).contains(&count.0)
+    {
+        let wrong = format!("it begins with {}, and its autoscaler keeps to other bounds", count.0);
+        let bounds = format!("from {} to {}", autoscale.policy.min, autoscale.policy.max);
+        s.fault("count", Fault::new(wrong).help(bounds));
+    }
     Some(Instances {
         service: service.map(|service| service.0),
         count: count.map(|count| count.0.min(INSTANCES_MAX)),
@@ -44,7 +52,7 @@ pub(super) fn instances(s: &mut Section<'_>) -> Option<Instances> {
         cache,
         calls,
         zones: zones.into_iter().map(|zone| zone.0).collect(),
-        autoscale: None,
+        autoscale,
         line: s.line(),
     })
 }
@@ -111,8 +119,9 @@ pub(super) fn gateways(s: &mut Section<'_>) -> Gateways {
     }
     let zones: Vec<Name> = s.get("zones", "[]");
     let zones = zones.into_iter().map(|zone| zone.0).collect();
+    let discovery = s.get("discovery", "1s");
     let (count, workers) = (count.0.min(GATEWAYS_MAX), workers.0.min(GATEWAYS_MAX));
-    Gateways { count, workers, zones, ..Gateways::default() }
+    Gateways { count, workers, zones, discovery }
 }
 
 /// How many times as much, for those who read faults.

@@ -5,6 +5,7 @@
 //! a real network no delivery at the heal. That is the player's to refuse, by the part's line.
 
 use mainstay_core::{Duration, Limit, MethodClass, Rate, Ratio};
+use mainstay_policy::AutoscaleSettings;
 
 /// A whole scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +151,8 @@ impl Distribution {
 pub struct Instances {
     /// Of which service, by its name in the configuration; `None` for all that have none of their own.
     pub service: Option<String>,
-    /// How many. Default as many as the service has endpoints; 4 for a service that discovers them.
+    /// How many, at the beginning. Default as many as the service has endpoints, 4 for a service that discovers them, and
+    /// the least that there may be where their number changes.
     pub count: Option<u32>,
     /// How many calls each works on at once. Default 8.
     pub concurrency: Limit<u32>,
@@ -178,6 +180,28 @@ pub struct Instances {
     pub autoscale: Option<Autoscale>,
     /// Where it begins in the file.
     pub line: Option<u32>,
+}
+
+/// Instances of a service that finds them by itself, where the scenario does not say how many.
+const DISCOVERED: u32 = 4;
+
+impl Instances {
+    /// How many there are at the beginning, where the configuration lists so many endpoints.
+    #[must_use]
+    pub fn at_first(&self, listed: u32) -> u32 {
+        let usual = match self.autoscale {
+            Some(autoscale) => autoscale.policy.min,
+            None if listed == 0 => DISCOVERED,
+            None => listed,
+        };
+        self.count.unwrap_or(usual)
+    }
+
+    /// How many there may come to be.
+    #[must_use]
+    pub fn at_most(&self, listed: u32) -> u32 {
+        self.autoscale.map_or_else(|| self.at_first(listed), |autoscale| autoscale.policy.max)
+    }
 }
 
 /// Who is served next.
@@ -249,25 +273,19 @@ pub struct Dependency {
     pub deadline: Duration,
 }
 
-/// What changes the number of instances.
+/// `[instance.autoscale]`: what changes the number of instances.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Autoscale {
-    /// Never fewer.
-    pub min: u32,
-    /// Never more.
-    pub max: u32,
-    /// The busy share of their slots that it seeks. Default 60 %.
-    pub target: Ratio,
-    /// No change while the measure is that near to the target. Default 10 %.
-    pub tolerance: Ratio,
-    /// How often it decides. Default 15 s.
+    /// When it changes, and how fast.
+    pub policy: AutoscaleSettings,
+    /// How often it is decided, and over how long what is seen is the mean. Default 15 s.
     pub every: Duration,
-    /// How old what it sees is. Default 15 s.
+    /// How old that is when it is seen. Default 15 s.
     pub lag: Duration,
     /// How long a new one takes until it answers. Default 30 s.
-    pub start: Duration,
-    /// Nothing is taken away until this long after the last time so many were wanted. Default 5 min.
-    pub down_after: Duration,
+    pub start: Distribution,
+    /// How long one that has to go still answers, from the moment at which it is taken off the list. Default 30 s.
+    pub drain: Duration,
 }
 
 /// `[network]`: what lies between gateways and instances.
@@ -294,7 +312,7 @@ pub struct Gateways {
     /// Where they stand, in turn. Default where the configuration says.
     pub zones: Vec<String>,
     /// How long it takes until each hears of a new instance, or of one that is gone. Default 1 s.
-    pub discovery: Duration,
+    pub discovery: Distribution,
 }
 
 /// `[[fault]]`
@@ -597,6 +615,6 @@ impl Default for Network {
 
 impl Default for Gateways {
     fn default() -> Self {
-        Self { count: 1, workers: 1, zones: Vec::new(), discovery: Duration::from_secs(1) }
+        Self { count: 1, workers: 1, zones: Vec::new(), discovery: Distribution::Fixed(Duration::from_secs(1)) }
     }
 }

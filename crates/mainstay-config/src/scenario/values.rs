@@ -27,6 +27,20 @@ impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
 /// How many times as much.
 pub(super) type Factor = Number<1, 1_000_000>;
 
+/// What each instance is to come to: a share of its slots, as in "60%", or so many calls.
+pub(super) struct Target(pub(super) f64);
+
+impl Value for Target {
+    fn read(node: &Tree) -> Read<Self> {
+        let share = Ratio::read(node).map(Ratio::get);
+        let target = share.or_else(|_| Number::<1, 1_000_000_000>::read(node).map(|number| number.0));
+        match target {
+            Ok(target) if target > 0.0 => Ok(Self(target)),
+            _ => Err(vec![Fault::wanted("a share above 0, as in \"60%\", or a number of calls, as in 5", node)]),
+        }
+    }
+}
+
 /// A length alone is fixed; a table says how lengths are drawn.
 impl Value for Distribution {
     fn read(node: &Tree) -> Read<Self> {

@@ -7,6 +7,7 @@ use mainstay_config::scenario::{
 };
 use mainstay_config::{Origin, Setting, load_scenario};
 use mainstay_core::{Duration, Ratio};
+use mainstay_policy::{AutoscaleSettings, Measure};
 
 use super::reference::{Row, row_of, tables_of};
 
@@ -34,6 +35,7 @@ steps = [{ rate = "10/s" }]
 [instance]
 warm_up = {}
 cache = {}
+autoscale = { max = 10 }
 
 [[fault]]
 kind = "crash"
@@ -153,6 +155,31 @@ fn lengths_are_fixed_or_drawn() {
         ("{ distribution = \"pareto\", mean = \"5ms\", alpha = 1 }", "expected a number from 1.01 to 100"),
     ] {
         assert!(problems(&format!("{LEAST}[instance]\nservice_time = {text}")).contains(part), "{text}");
+    }
+}
+
+#[test]
+fn an_autoscaler_has_what_kubernetes_has_unless_it_is_told_otherwise() {
+    let read = |more: &str| {
+        let text = format!("{LEAST}[instance]\n{more}");
+        load_scenario("scenario.toml", &text).map(|scenario| scenario.instances[0].autoscale.unwrap().policy)
+    };
+    assert_eq!(read("autoscale = { max = 8 }").unwrap(), AutoscaleSettings::up_to(8));
+    let by_calls = AutoscaleSettings { measure: Measure::Concurrency, target: 5.0, ..AutoscaleSettings::up_to(8) };
+    let text = "autoscale = { max = 8, measure = \"concurrency\", target = 5 }\nconcurrency = \"unlimited\"";
+    assert_eq!(read(text).unwrap(), by_calls);
+    for (text, part) in [
+        ("autoscale = {}", "max is missing"),
+        ("autoscale = { min = 3, max = 2 }", "it is less than min, 3"),
+        ("autoscale = { max = 8, measure = \"queue\" }", "target is missing"),
+        ("autoscale = { max = 8, target = 5 }", "no more than all slots are busy"),
+        ("autoscale = { max = 8, target = 0 }", "expected a share above 0"),
+        ("autoscale = { max = 8 }\nconcurrency = \"unlimited\"", "has no utilisation"),
+        ("autoscale = { max = 8, up = { share = \"10%\" } }", "unknown key \"share\""),
+        ("autoscale = { max = 8 }\ncount = 9", "it begins with 9"),
+    ] {
+        let found = problems(&format!("{LEAST}[instance]\n{text}"));
+        assert!(found.contains(part) && found.lines().count() == 1, "{text}: {found}");
     }
 }
 

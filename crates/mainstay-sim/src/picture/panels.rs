@@ -323,18 +323,27 @@ pub(super) fn under_way(paper: &mut Paper, (top, height): (f64, f64), time: Time
     panel.notes(paper, HEAD, &note_each(shown, |report| format!("{} at most", words::count(peak(report)))));
 }
 
-/// Endpoints that can be chosen.
+/// Endpoints that can be chosen, and how many instances there are where that changes.
 pub(super) fn usable(paper: &mut Paper, (top, height): (f64, f64), time: Time, shown: &Shown<'_>) {
-    const HEAD: &str = "Endpoints that can be chosen";
+    let changes = shown.sides().flat_map(|side| &side.report.timeline).any(|second| second.running.is_some());
+    let head =
+        if changes { "Instances that run, endpoints that can be chosen" } else { "Endpoints that can be chosen" };
     let left = |second: &Second| Some(second.usable as f64);
-    let scale = Scale::linear(most(shown, |second| second.usable), 2);
-    let panel = Panel::open(paper, top, height, scale, HEAD, whole);
+    let running = |second: &Second| second.running.map(|running| running as f64);
+    let scale = Scale::linear(most(shown, |second| second.usable.max(second.running.unwrap_or(0))), 2);
+    let panel = Panel::open(paper, top, height, scale, head, whole);
     let mut names = Vec::new();
+    for (side, look) in each(shown).filter(|_| changes) {
+        panel.line(paper, time, side.report, look.thin, running);
+        let text =
+            if shown.beside.is_none() { "running".to_owned() } else { in_margin(&format!("running {}", side.name)) };
+        names.extend(panel.name(side.report, look.text, text, running));
+    }
     for (side, look) in each(shown) {
         panel.line(paper, time, side.report, look.line, left);
         names.extend(panel.name(side.report, look.text, called(shown, side, "usable"), left));
     }
     panel.names(paper, names);
     let fewest = |report: &Report| report.timeline.iter().map(|second| second.usable).min().unwrap_or(0);
-    panel.notes(paper, HEAD, &note_each(shown, |report| format!("{} at least", words::count(fewest(report)))));
+    panel.notes(paper, head, &note_each(shown, |report| format!("{} at least", words::count(fewest(report)))));
 }

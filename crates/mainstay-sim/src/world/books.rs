@@ -7,10 +7,11 @@ use super::instances::Books;
 use crate::{Left, Node};
 
 impl World<'_> {
-    /// What each instance did.
+    /// What each instance did that was ever there.
     pub(crate) fn books(&self) -> impl Iterator<Item = (String, Books)> {
         let ended = self.ledger.ended;
-        (0..self.instances.len() as u32).map(move |number| {
+        let was_there = |number: &u32| self.instances[*number as usize].was_there();
+        (0..self.instances.len() as u32).filter(was_there).map(move |number| {
             let instance = &self.instances[number as usize];
             let slots = match self.services[instance.service as usize].described.concurrency {
                 Limit::At(slots) => Some(slots),
@@ -58,7 +59,7 @@ impl World<'_> {
                 .endpoints
                 .iter()
                 .zip(behind.instances.clone())
-                .filter(|(spec, _)| !spec.backup)
+                .filter(|(spec, number)| !spec.backup && self.instances[*number as usize].is_lasting())
                 .map(|(spec, number)| {
                     self.instances[number as usize].books.chosen_calm as f64 / f64::from(spec.weight.max(1))
                 })

@@ -133,7 +133,7 @@ impl World<'_> {
         }
     }
 
-    fn kill(&mut self, instance: u32, dies: bool) {
+    pub(super) fn kill(&mut self, instance: u32, dies: bool) {
         let there = &mut self.instances[instance as usize];
         there.dead = if dies { there.dead + 1 } else { there.dead - 1 };
         match (dies, there.dead) {

@@ -35,6 +35,8 @@ pub(super) struct Gateway {
     pub(super) limits: Vec<Limit>,
     /// By service; none where none are configured.
     pub(super) checks: Vec<Option<Checks>>,
+    /// By instance: how often the list had changed there that it knows.
+    pub(super) listings: Vec<u32>,
     /// The first of its workers.
     pub(super) first: u32,
     /// Its zone is gone.
@@ -176,7 +178,8 @@ impl World<'_> {
             let seed = common.of(u64::from(number)).seed();
             let checks = self.checks(seed);
             let limits = self.config.rate_limits.iter().map(|limit| Limit::new(limit, seed)).collect();
-            self.gateways.push(Gateway { zone, limits, checks, first, is_down: false });
+            let listings = self.instances.iter().map(|instance| instance.listing).collect();
+            self.gateways.push(Gateway { zone, limits, checks, listings, first, is_down: false });
             self.build_workers(number as u16, seed);
         }
         self.plan_checks();
@@ -218,12 +221,19 @@ impl World<'_> {
     /// A worker learns which endpoints a service has now.
     pub(super) fn update_endpoints(&mut self, worker: u32, service: usize) {
         let behind = &self.services[service];
+        let listings = &self.gateways[usize::from(self.workers[worker as usize].gateway)].listings;
         let cell = &mut self.workers[worker as usize].cells[service];
-        let changes = cell.service.update(self.now, &behind.endpoints);
+        let changes = if behind.described.autoscale.is_some() {
+            let all = behind.endpoints.iter().zip(behind.instances.clone());
+            let known = all.filter(|(_, number)| listings[*number as usize] % 2 == 1);
+            cell.service.update(self.now, &known.map(|(spec, _)| spec.clone()).collect::<Vec<_>>())
+        } else {
+            cell.service.update(self.now, &behind.endpoints)
+        };
         for id in changes.removed {
-            if let Some(place) = cell.endpoints.get_mut(id.slot as usize) {
-                *place = None;
-            }
+            let gone = cell.endpoints.get_mut(id.slot as usize).and_then(Option::take);
+            // Who waits for a connection there looks again, and finds that it is gone.
+            self.woken.extend(gone.into_iter().flat_map(|endpoint| endpoint.waiting));
         }
         for id in changes.added {
             let Some(address) = cell.service.address(id) else { continue };

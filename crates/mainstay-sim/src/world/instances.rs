@@ -41,11 +41,17 @@ pub(super) struct Instance {
     pub(super) suffers: Vec<u16>,
     /// How often it has started.
     pub(super) incarnation: u32,
+    /// Whether it is there, as its autoscaler sees it.
+    pub(super) life: Life,
+    /// How often that has changed: news of an earlier life says nothing.
+    pub(super) lives: u32,
+    /// How often the list of endpoints has taken it on, and off: it stands there while this is odd.
+    pub(super) listing: u32,
     /// Faults that leave it without a descriptor, and that expired its certificate.
     pub(super) starved: u32,
     pub(super) distrusted: u32,
     /// When it started, where that was after the beginning.
-    started: Option<Instant>,
+    pub(super) started: Option<Instant>,
     /// When it stood still last.
     stopped: Instant,
     running: u32,
@@ -85,6 +91,14 @@ pub(crate) struct Books {
     /// Those who are there, over time: in call-nanoseconds.
     pub(crate) area: u128,
     pub(crate) there: u32,
+    /// Slots that are held, over time: in slot-nanoseconds.
+    pub(super) held_area: u128,
+    pub(super) held: u32,
+    pub(super) turned: Instant,
+    /// How long it was there, up to the last time that it left.
+    pub(crate) lived: Duration,
+    /// Since when it is there.
+    pub(super) lives_since: Option<Instant>,
     /// None where there is no end of them.
     pub(crate) slots: Option<u32>,
     pub(super) changed: Instant,
@@ -98,9 +112,24 @@ impl Books {
         self.there = self.there.saturating_add_signed(by);
     }
 
+    /// A slot is taken or comes free.
+    fn hold(&mut self, now: Instant, by: i32) {
+        self.held_area += u128::from(self.held) * u128::from(now.since(self.turned).as_nanos());
+        self.turned = now;
+        self.held = self.held.saturating_add_signed(by);
+    }
+
+    /// It comes, or is gone.
+    pub(super) fn live(&mut self, now: Instant, lives: bool) {
+        self.lived = self.lived + self.lives_since.map_or(Duration::ZERO, |since| now.since(since));
+        self.lives_since = lives.then_some(now);
+    }
+
     /// The books as they are at `now`.
     pub(crate) fn closed(mut self, now: Instant) -> Self {
         self.change(now, 0);
+        self.hold(now, 0);
+        self.live(now, self.lives_since.is_some());
         self
     }
 }
@@ -145,6 +174,16 @@ pub(super) struct Job {
     pub(super) outcome: Outcome,
 }
 
+/// Whether an instance is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Absent,
+    Starting,
+    Running,
+    /// It is off the list and still answers.
+    Leaving,
+}
+
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -178,16 +217,20 @@ impl Instance {
         let described = &behind.described;
         let full = described.cache.is_some_and(|cache| cache.warm);
         let zone = behind.endpoints.get(number as usize).map_or_else(|| "".into(), |spec| Arc::clone(&spec.zone));
+        let is_there = number < behind.at_first;
         Self {
             service: behind.place,
             number,
             zone,
             path: Path::default(),
-            dead: 0,
+            dead: u32::from(!is_there),
             hung: 0,
             silent: 0,
             suffers: Vec::new(),
             incarnation: 0,
+            life: if is_there { Life::Running } else { Life::Absent },
+            lives: 0,
+            listing: u32::from(is_there),
             starved: 0,
             distrusted: 0,
             started: None,
@@ -200,8 +243,28 @@ impl Instance {
             cache: Vec::new(),
             is_cold: !full,
             codel: Codel::default(),
-            books: Books::default(),
+            books: Books { lives_since: is_there.then_some(Instant::ORIGIN), ..Books::default() },
         }
+    }
+
+    /// Whether it was there all the time, as far as its autoscaler is concerned.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.life == Life::Running && self.lives == 0
+    }
+
+    /// Whether it was ever there.
+    pub(super) fn was_there(&self) -> bool {
+        self.books.lives_since.is_some() || !self.books.lived.is_zero()
+    }
+
+    fn take_slot(&mut self, now: Instant) {
+        self.running += 1;
+        self.books.hold(now, 1);
+    }
+
+    fn free_slot(&mut self, now: Instant) {
+        self.running -= 1;
+        self.books.hold(now, -1);
     }
 
     /// What becomes of a connect; none where nobody will say.
@@ -313,7 +376,7 @@ impl World<'_> {
         let hit = self.finds(job.instance, job.key);
         let time = self.work_time(&job, hit);
         let instance = &mut self.instances[job.instance as usize];
-        instance.running += 1;
+        instance.take_slot(self.now);
         let wait = self.now.since(job.came);
         instance.books.waited += u64::from(!wait.is_zero());
         instance.books.waits = instance.books.waits + wait;
@@ -419,7 +482,7 @@ impl World<'_> {
             self.keep(copy.instance, copy.key, copy.hit || outcome != Outcome::Status(200));
         }
         let instance = &mut self.instances[copy.instance as usize];
-        instance.running -= 1;
+        instance.free_slot(self.now);
         let books = &mut instance.books;
         books.change(self.now, -1);
         books.done += 1;
@@ -516,7 +579,7 @@ impl World<'_> {
         let cancels = self.services[service as usize].described.abandoned == Abandoned::Cancelled;
         if cancels && matches!(state, State::Working | State::Calling) {
             let there = &mut self.instances[instance as usize];
-            there.running -= 1;
+            there.free_slot(self.now);
             there.books.change(self.now, -1);
             let work = self.now.since(began);
             there.books.busy = there.books.busy + work;
@@ -544,6 +607,8 @@ impl World<'_> {
         let books = &mut instance.books;
         let there = i32::try_from(books.there).unwrap_or(i32::MAX);
         books.change(self.now, -there);
+        let held = i32::try_from(books.held).unwrap_or(i32::MAX);
+        books.hold(self.now, -held);
         instance.running = 0;
         instance.cache.clear();
         instance.codel = Codel::default();

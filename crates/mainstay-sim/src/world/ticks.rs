@@ -11,6 +11,7 @@ use mainstay_policy::{
 
 use super::network::{Direction, SYN_AGAIN};
 use super::{Checked, Connect, Event, World};
+use crate::account::Sample;
 
 /// While calls wait for permits, or the workers have news for each other.
 const BUSY: Duration = Duration::from_millis(5);
@@ -24,6 +25,8 @@ pub(super) struct Checks {
     /// Those that run, by instance, and when each began.
     running: BTreeMap<u32, Instant>,
     made: u64,
+    /// When somebody looks after them next.
+    planned: Instant,
 }
 
 impl World<'_> {
@@ -31,9 +34,9 @@ impl World<'_> {
         let of_service = |(place, service): (usize, &mainstay_config::Service)| {
             let health = service.policy.health.as_ref()?;
             let mut schedule = CheckSchedule::new(health, seed.derive(&service.name).derive("checks"));
-            let ids: Vec<EndpointId> = self.services[place].instances.clone().map(id_of).collect();
-            schedule.update(self.now, &ids);
-            Some(Checks { schedule, running: BTreeMap::new(), made: 0 })
+            let listed = self.services[place].instances.clone().filter(|number| self.is_listed(*number));
+            schedule.update(self.now, &listed.map(id_of).collect::<Vec<_>>());
+            Some(Checks { schedule, running: BTreeMap::new(), made: 0, planned: Instant::FAR_FUTURE })
         };
         self.config.services.iter().enumerate().map(of_service).collect()
     }
@@ -47,13 +50,33 @@ impl World<'_> {
     }
 
     fn plan_check(&mut self, gateway: u16, service: u16) {
-        let checks = self.gateways[usize::from(gateway)].checks[usize::from(service)].as_ref();
-        if let Some(due) = checks.and_then(|checks| checks.schedule.poll_timeout()) {
-            self.queue.push(due.at.max(self.now), Event::CheckDue { gateway, service });
+        let Some(checks) = self.gateways[usize::from(gateway)].checks[usize::from(service)].as_mut() else { return };
+        let due = checks.schedule.poll_timeout().map_or(Instant::FAR_FUTURE, |due| due.at.max(self.now));
+        if due < checks.planned {
+            checks.planned = due;
+            self.queue.push(due, Event::CheckDue { gateway, service });
         }
     }
 
+    /// A gateway knows another list of a service's endpoints.
+    pub(super) fn check_others(&mut self, gateway: u16, service: u16) {
+        let known = &self.gateways[usize::from(gateway)].listings;
+        let all = self.services[usize::from(service)].instances.clone();
+        let ids: Vec<_> = all.filter(|number| known[*number as usize] % 2 == 1).map(id_of).collect();
+        if let Some(checks) = self.gateways[usize::from(gateway)].checks[usize::from(service)].as_mut() {
+            checks.schedule.update(self.now, &ids);
+        }
+        self.plan_check(gateway, service);
+    }
+
     pub(super) fn check_due(&mut self, gateway: u16, service: u16) {
+        let planned = self.gateways[usize::from(gateway)].checks[usize::from(service)].as_mut();
+        match planned {
+            // One that was planned earlier has overtaken this one.
+            Some(checks) if checks.planned != self.now => return,
+            Some(checks) => checks.planned = Instant::FAR_FUTURE,
+            None => return,
+        }
         while let Some(checks) = self.gateways[usize::from(gateway)].checks[usize::from(service)].as_mut() {
             let Some(id) = checks.schedule.poll_due(self.now) else { break };
             checks.running.insert(id.slot, self.now);
@@ -159,7 +182,7 @@ impl World<'_> {
         self.plan_check(gateway, service);
     }
 
-    fn workers_of(&self, gateway: u16) -> std::ops::Range<u32> {
+    pub(super) fn workers_of(&self, gateway: u16) -> std::ops::Range<u32> {
         let first = self.gateways[usize::from(gateway)].first;
         first..first + self.scenario.gateways.workers
     }
@@ -277,7 +300,8 @@ impl World<'_> {
                 breakers.push(format!("{}: {}", self.services[service].name, view.breaker));
             }
         }
-        self.ledger.second(now, self.calls.len() as u64, usable, breakers);
+        let (in_flight, running) = (self.calls.len() as u64, self.running());
+        self.ledger.second(now, Sample { in_flight, usable, running, breakers });
     }
 }
 

@@ -31,8 +31,10 @@ fn lesson(name: &str, which: &str, other: Option<&str>) -> Report {
 
 fn with_line(scenario: &str, line: &str) -> String {
     let key = &line[..=line.find('=').expect("a key and its value")];
-    let rest = scenario.lines().filter(|old| !old.starts_with(key)).collect::<Vec<_>>().join("\n");
-    rest.replacen("[instance]", &format!("[instance]\n{line}"), 1)
+    if !scenario.lines().any(|old| old.starts_with(key)) {
+        return scenario.replacen("[instance]", &format!("[instance]\n{line}"), 1);
+    }
+    scenario.lines().map(|old| if old.starts_with(key) { line } else { old }).collect::<Vec<_>>().join("\n")
 }
 
 /// What a column with this head says.

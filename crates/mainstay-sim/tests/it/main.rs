@@ -2,6 +2,7 @@
 
 mod laws;
 mod lessons;
+mod scaling;
 mod stories;
 mod validation;
 

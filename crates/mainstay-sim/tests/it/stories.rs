@@ -197,7 +197,11 @@ fn a_search_finds_the_load_beyond_which_it_stays_down_and_the_setting_that_moves
 
 #[test]
 fn what_is_played_without_is_told() {
-    assert_eq!(mainstay_sim::left_out(&config(LEAST)), Vec::<String>::new());
-    let told = mainstay_sim::left_out(&config(&format!("{LEAST}idempotency = {{}}\n")));
+    let steady = load_scenario("scenario.toml", &shop(1, 10, "")).unwrap();
+    assert_eq!(mainstay_sim::left_out(&config(LEAST), &steady), Vec::<String>::new());
+    let told = mainstay_sim::left_out(&config(&format!("{LEAST}idempotency = {{}}\n")), &steady);
     assert_eq!(told, ["service.shop.idempotency is not simulated: no request carries a key"]);
+    let scaled = load_scenario("scenario.toml", &shop(1, 10, "[instance]\nautoscale = { max = 9 }")).unwrap();
+    let told = mainstay_sim::left_out(&config(LEAST), &scaled);
+    assert!(told.len() == 1 && told[0].starts_with("service.shop lists its endpoints"), "{told:?}");
 }
