@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::disk::Disk;
+
 /// Why something was not done, in words that name the file and what to do.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refusal {
@@ -27,7 +29,7 @@ pub enum Refusal {
         /// What the system says.
         source: Arc<io::Error>,
     },
-    /// There is no room for another segment. Nothing was written.
+    /// There is no room for another segment, of which nothing was written then, or for a snapshot.
     #[error(
         "no room for {needed} bytes in {}: {free} are free. Make room (remove what is not the store's, compact the store, \
          or give it a larger disk); what is there can still be read",
@@ -156,6 +158,17 @@ impl Refusal {
 
     pub(crate) fn corrupt(file: &Path, offset: impl Into<u64>, what: impl Into<String>) -> Self {
         Self::Corrupt { file: file.to_owned(), offset: offset.into(), what: what.into() }
+    }
+
+    /// A full disk is told as such.
+    pub(crate) fn of_space(self, disk: &dyn Disk, directory: &Path, needed: u64) -> Self {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match &self {
+            Self::Disk { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
+                Self::NoSpace { directory: directory.to_owned(), needed, free: disk.free_space(directory).unwrap_or(0) }
+            }
+            _ => self,
+        }
     }
 
     /// As an earlier failure that later calls are told of.

@@ -4,7 +4,6 @@
 //! and a flush writes data alone. It is also the room that is left when the disk is full: the log goes on for one segment
 //! more, and says that it is the last.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -60,7 +59,9 @@ impl Maker {
         let path = self.directory.join(UNREADY);
         let made = self.fill(&path);
         let renamed = made.and_then(|()| self.disk.rename(&path, &self.path()).map_err(disk("renaming", &path)));
-        renamed.inspect_err(|_| drop(self.disk.remove(&path))).map_err(|refusal| self.no_space(refusal))
+        renamed
+            .inspect_err(|_| drop(self.disk.remove(&path)))
+            .map_err(|why| why.of_space(&*self.disk, &self.directory, self.length))
     }
 
     /// Makes one on a thread of its own.
@@ -83,20 +84,4 @@ impl Maker {
         }
         Ok(())
     }
-
-    /// A full disk is told as such.
-    pub(crate) fn no_space(&self, refusal: Refusal) -> Refusal {
-        match &refusal {
-            Refusal::Disk { source, .. } if is_full(source) => Refusal::NoSpace {
-                directory: self.directory.clone(),
-                needed: self.length,
-                free: self.disk.free_space(&self.directory).unwrap_or(0),
-            },
-            _ => refusal,
-        }
-    }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

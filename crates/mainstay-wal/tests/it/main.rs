@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod faults;
 mod log;
+mod snapshots;
 mod writer;
 
 use mainstay_wal::testing::FaultyDisk;
