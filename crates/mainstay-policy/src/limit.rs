@@ -12,9 +12,12 @@
 //!   call waits for more than one group to be copied, however large the table is ([`table`]).
 //! - Time never runs backwards here: threads that share a limiter read their clocks a little before they ask.
 //!
+//! Where threads share a limit whose keys are buckets, they need no lock for one that is known ([`SharedBuckets`]).
+//!
 //! An adaptive limit is lowered while the calls that it lets through fail ([`Throttle`]).
 
 mod bucket;
+mod shared;
 mod table;
 mod terms;
 mod throttle;
@@ -23,6 +26,7 @@ use mainstay_core::{Duration, Instant};
 
 use crate::RateLimitSettings;
 pub use bucket::Bucket;
+pub use shared::{SharedBuckets, SharedTicket};
 use table::Table;
 use terms::{State, Terms};
 pub use throttle::*;

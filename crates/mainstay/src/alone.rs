@@ -31,7 +31,7 @@ use pin_project_lite::pin_project;
 
 use crate::Facts;
 use crate::builder::any_seed;
-use crate::classify::{AnyError, Classify};
+use crate::classify::{AnyError, Classify, Verdict};
 use crate::time::{Sleep, Time, default_time};
 
 /// The longest that a future may take.
@@ -152,17 +152,32 @@ impl Retry {
         Fut: Future<Output = Result<T, E>>,
         C: Classify<T, E>,
     {
-        let made = Made { number: 0, call: None, pause: Duration::ZERO };
-        Retrying { retry: &self.inner, facts, attempt, classify, made, running: None, sleep: None }
+        let may = May::of(&facts);
+        Retrying { retry: &self.inner, may, number: 0, attempt, classify, failed: None, stage: Stage::Unbegun }
     }
 }
 
-/// What was done so far.
-#[derive(Debug)]
-struct Made {
-    number: u8,
+/// What its facts say of being made again.
+#[derive(Debug, Clone, Copy)]
+struct May {
+    is_idempotent: bool,
+    has_key: bool,
+    is_single: bool,
+}
+
+impl May {
+    const fn of(facts: &Facts) -> Self {
+        let is_idempotent = facts.method.is_idempotent();
+        Self { is_idempotent, has_key: facts.idempotency_key, is_single: facts.single }
+    }
+}
+
+/// A call of which an attempt has failed.
+#[derive(Debug, Clone, Copy)]
+struct FailedCall {
     /// Its number among those that failed.
-    call: Option<u64>,
+    number: u64,
+    /// The last pause.
     pause: Duration,
 }
 
@@ -174,32 +189,49 @@ impl Inner {
         }
     }
 
-    /// After which pause another attempt follows, if one does.
-    fn plan(
-        &self,
-        facts: &Facts,
-        made: &mut Made,
-        failure: Failure,
-        certainty: Certainty,
-        asked: Option<Duration>,
-    ) -> Option<Duration> {
+    /// After which pause another attempt follows the `number`-th, if one does.
+    fn plan(&self, may: May, number: u8, failed: &mut Option<FailedCall>, why: &Why) -> Option<Duration> {
         let Self { settings, .. } = self;
-        let may_repeat = facts.method.is_idempotent()
-            || (settings.idempotency_key && facts.idempotency_key)
+        let may_repeat = may.is_idempotent
+            || (settings.idempotency_key && may.has_key)
             || !settings.idempotent_only
-            || certainty == Certainty::NotSent;
-        let is_left = u32::from(made.number) < settings.attempts && !facts.single;
-        if !is_left || !may_repeat || !settings.on.includes(failure) {
+            || why.certainty == Certainty::NotSent;
+        let is_left = u32::from(number) < settings.attempts && !may.is_single;
+        if !is_left || !may_repeat || !settings.on.includes(why.failure) {
             return None;
         }
-        let call = *made.call.get_or_insert_with(|| self.failed.fetch_add(1, Ordering::Relaxed));
-        let draw = self.seed.draw(call, made.number.into(), Purpose::Backoff);
-        made.pause = pause(&settings.backoff, made.number.into(), made.pause, draw).max(asked.unwrap_or_default());
+        let first = || FailedCall { number: self.failed.fetch_add(1, Ordering::Relaxed), pause: Duration::ZERO };
+        let call = failed.get_or_insert_with(first);
+        let draw = self.seed.draw(call.number, number.into(), Purpose::Backoff);
+        let pause = pause(&settings.backoff, number.into(), call.pause, draw);
+        call.pause = pause.max(why.asked.unwrap_or_default());
         let is_paid = self.budget.as_ref().is_none_or(|budget| {
             let now = self.time.now();
             budget.lock().unwrap_or_else(PoisonError::into_inner).withdraw(now)
         });
-        is_paid.then_some(made.pause)
+        is_paid.then_some(call.pause)
+    }
+}
+
+/// How an attempt failed.
+struct Why {
+    failure: Failure,
+    certainty: Certainty,
+    /// It asks to be asked again after so long.
+    asked: Option<Duration>,
+}
+
+impl Why {
+    /// `None` when it did not.
+    fn of(verdict: Verdict) -> Option<Self> {
+        match verdict.head() {
+            Ok(head) if head.status < 500 && head.status != 429 => None,
+            Ok(head) => {
+                let (failure, certainty) = (Failure::Status(head.status), Certainty::Applied);
+                Some(Self { failure, certainty, asked: head.retry_after })
+            }
+            Err((failure, certainty)) => Some(Self { failure, certainty, asked: None }),
+        }
     }
 }
 
@@ -209,14 +241,24 @@ pin_project! {
     #[must_use = "a future does nothing unless it is polled"]
     pub struct Retrying<'r, F, Fut, C> {
         retry: &'r Inner,
-        facts: Facts,
+        may: May,
+        // Of the attempt that runs.
+        number: u8,
         attempt: F,
         classify: C,
-        made: Made,
+        failed: Option<FailedCall>,
         #[pin]
-        running: Option<Fut>,
-        #[pin]
-        sleep: Option<Sleep>,
+        stage: Stage<Fut>,
+    }
+}
+
+pin_project! {
+    #[project = StageProjection]
+    #[derive(Debug)]
+    enum Stage<Fut> {
+        Unbegun,
+        Running { #[pin] attempt: Fut },
+        Pausing { #[pin] sleep: Sleep },
     }
 }
 
@@ -231,29 +273,26 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            if let Some(sleep) = this.sleep.as_mut().as_pin_mut() {
-                ready!(sleep.poll(cx));
-                this.sleep.set(None);
-            }
-            if this.running.is_none() {
-                this.made.number += 1;
-                this.running.set(Some((this.attempt)(this.made.number)));
-            }
-            let Some(running) = this.running.as_mut().as_pin_mut() else { return Poll::Pending };
-            let result = ready!(running.poll(cx));
-            let (failure, certainty, asked) = match this.classify.classify(&result).head() {
-                Ok(head) if head.status < 500 && head.status != 429 => {
-                    this.retry.went_well();
-                    return Poll::Ready(result);
+            match this.stage.as_mut().project() {
+                StageProjection::Running { attempt } => {
+                    let result = ready!(attempt.poll(cx));
+                    let Some(why) = Why::of(this.classify.classify(&result)) else {
+                        this.retry.went_well();
+                        return Poll::Ready(result);
+                    };
+                    let Some(pause) = this.retry.plan(*this.may, *this.number, this.failed, &why) else {
+                        return Poll::Ready(result);
+                    };
+                    let sleep = this.retry.time.sleep_until(this.retry.time.now() + pause);
+                    this.stage.set(Stage::Pausing { sleep });
+                    continue;
                 }
-                Ok(head) => (Failure::Status(head.status), Certainty::Applied, head.retry_after),
-                Err((failure, certainty)) => (failure, certainty, None),
-            };
-            let Some(pause) = this.retry.plan(this.facts, this.made, failure, certainty, asked) else {
-                return Poll::Ready(result);
-            };
-            this.running.set(None);
-            this.sleep.set(Some(this.retry.time.sleep_until(this.retry.time.now() + pause)));
+                StageProjection::Pausing { sleep } => ready!(sleep.poll(cx)),
+                StageProjection::Unbegun => {}
+            }
+            *this.number += 1;
+            let attempt = (this.attempt)(*this.number);
+            this.stage.set(Stage::Running { attempt });
         }
     }
 }

@@ -118,7 +118,7 @@ impl Bulkhead {
 
     /// The same for something that matters more or less.
     pub const fn acquire_by(&self, priority: Priority) -> Acquire<'_> {
-        Acquire { place: Place { bulkhead: self, call: None }, priority, until: Instant::ORIGIN, sleep: None }
+        Acquire { place: Place { bulkhead: self, call: None }, priority, patience: Patience::Untried }
     }
 
     /// Waits for a permit and holds the thread up meanwhile.
@@ -230,9 +230,19 @@ pin_project! {
     pub struct Acquire<'b> {
         place: Place<'b>,
         priority: Priority,
-        until: Instant,
         #[pin]
-        sleep: Option<Sleep>,
+        patience: Patience,
+    }
+}
+
+pin_project! {
+    /// How long it waits.
+    #[project = PatienceProjection]
+    #[derive(Debug)]
+    enum Patience {
+        Untried,
+        Until { at: Instant },
+        Asleep { #[pin] sleep: Sleep },
     }
 }
 
@@ -263,21 +273,32 @@ impl Drop for Place<'_> {
 
 impl Acquire<'_> {
     /// Its turn, once it has come.
+    #[inline]
     fn poll_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Permit, NoPermit>> {
-        let this = self.project();
-        let (bulkhead, inner) = (this.place.bulkhead, &this.place.bulkhead.inner);
-        let mut state = inner.state();
+        let bulkhead = self.place.bulkhead;
+        let mut state = bulkhead.inner.state();
+        if self.place.call.is_none() && state.decisions.try_enter(self.priority) {
+            return Poll::Ready(Ok(bulkhead.permit(&state)));
+        }
+        self.poll_queue(state, cx)
+    }
+
+    fn poll_queue(
+        self: Pin<&mut Self>,
+        mut state: MutexGuard<'_, State>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Permit, NoPermit>> {
+        let mut this = self.project();
+        let bulkhead = this.place.bulkhead;
         let Some(call) = this.place.call else {
-            if state.decisions.try_enter(*this.priority) {
-                return Poll::Ready(Ok(bulkhead.permit(&state)));
-            }
-            let now = inner.time.now();
-            *this.until = now + inner.queue_timeout;
+            let now = bulkhead.inner.time.now();
+            let until = now + bulkhead.inner.queue_timeout;
+            this.patience.set(Patience::Until { at: until });
             state.next += 1;
             let call = CallId(state.next);
-            let (until, served) = (*this.until, state.served);
-            let wish = Wish { call, priority: *this.priority, until, deadline: Instant::FAR_FUTURE, served };
-            return match state.decisions.enqueue(now, &wish) {
+            let (deadline, served) = (Instant::FAR_FUTURE, state.served);
+            return match state.decisions.enqueue(now, &Wish { call, priority: *this.priority, until, deadline, served })
+            {
                 Ok(_) => {
                     state.waiting.insert(call, Waiter { waker: cx.waker().clone(), turn: None });
                     this.place.call = Some(call);
@@ -299,22 +320,28 @@ impl Acquire<'_> {
             why => Poll::Ready(Err(NoPermit { why })),
         }
     }
+
+    fn poll_patience(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Permit, NoPermit>> {
+        let mut this = self.project();
+        if let Patience::Until { at } = *this.patience {
+            let sleep = this.place.bulkhead.inner.time.sleep_until(at);
+            this.patience.set(Patience::Asleep { sleep });
+        }
+        match this.patience.project() {
+            PatienceProjection::Asleep { sleep } => sleep.poll(cx).map(|()| Err(NoPermit { why: Turn::Late })),
+            PatienceProjection::Untried | PatienceProjection::Until { .. } => Poll::Pending,
+        }
+    }
 }
 
 impl Future for Acquire<'_> {
     type Output = Result<Permit, NoPermit>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(result) = self.as_mut().poll_turn(cx) {
-            return Poll::Ready(result);
-        }
-        let mut this = self.project();
-        if this.sleep.is_none() {
-            this.sleep.set(Some(this.place.bulkhead.inner.time.sleep_until(*this.until)));
-        }
-        match this.sleep.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(Err(NoPermit { why: Turn::Late })),
-            _ => Poll::Pending,
+        match self.as_mut().poll_turn(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.poll_patience(cx),
         }
     }
 }

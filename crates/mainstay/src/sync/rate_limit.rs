@@ -1,8 +1,8 @@
 //! A rate limit on its own.
 //!
-//! Without keys a token or a leaky bucket is one number, so threads share it without a lock. Keys are spread over shards by
-//! their hash, each under a lock that is held for one look into a table. They are hashed with a secret of this process, so
-//! that nobody can choose keys that meet in one slot.
+//! A token or a leaky bucket is one number, so threads share it without a lock, be it for all calls or for a key. Windows by
+//! key are spread over shards by the key's hash, each under a lock that is held for one look into a table. Keys are hashed
+//! with a secret of this process, so that nobody can choose keys that meet in one slot.
 
 use std::future::Future;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -12,13 +12,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use mainstay_core::{Duration, Instant};
-use mainstay_policy::{Bucket, KeyedLimiter, LimitId, LimitQuery, LimitVerdict, OnExceeded, RateLimitSettings, Ticket};
+use mainstay_policy::{
+    Bucket, KeyedLimiter, LimitId, LimitQuery, LimitVerdict, OnExceeded, RateLimitSettings, SharedBuckets,
+    SharedTicket, Ticket,
+};
 use pin_project_lite::pin_project;
 
 use crate::telling::limit_id;
 use crate::time::{Sleep, Time, default_time};
 
-/// Shards of a limit with many keys: enough that two threads seldom meet.
+/// Shards of windows by key: enough that two threads seldom meet.
 const SHARDS: u32 = 16;
 
 /// How often something may happen, for each key of its own or for all together. A clone is another handle to it.
@@ -35,10 +38,27 @@ struct Inner {
     secret: RandomState,
     /// Without a key.
     bucket: Option<(Bucket, AtomicU64)>,
-    shards: Vec<Mutex<KeyedLimiter>>,
+    keys: Keys,
     /// Calls that wait for their places, and how many may.
     waiting: AtomicU32,
     waiting_max: u32,
+}
+
+/// What is known of each key.
+#[derive(Debug)]
+enum Keys {
+    Buckets(SharedBuckets),
+    Windows(Vec<Mutex<KeyedLimiter>>),
+}
+
+impl Keys {
+    fn new(settings: &RateLimitSettings) -> Self {
+        if let Some(buckets) = SharedBuckets::new(settings) {
+            return Self::Buckets(buckets);
+        }
+        let share = RateLimitSettings { max_keys: settings.max_keys.div_ceil(SHARDS).max(1), ..settings.clone() };
+        Self::Windows((0..SHARDS).map(|_| Mutex::new(KeyedLimiter::new(&share))).collect())
+    }
 }
 
 /// Where a limit reads the time. To ask the machine for it is dearer than all the rest, so without a clock of the user's
@@ -93,7 +113,6 @@ impl RateLimiter {
     }
 
     fn of(settings: &RateLimitSettings, time: Arc<dyn Time>, clock: Clock) -> Self {
-        let share = RateLimitSettings { max_keys: settings.max_keys.div_ceil(SHARDS).max(1), ..settings.clone() };
         let waiting_max = match settings.on_exceeded {
             OnExceeded::Reject => 0,
             OnExceeded::Queue { calls, .. } => calls,
@@ -105,7 +124,7 @@ impl RateLimiter {
                 time,
                 secret: RandomState::new(),
                 bucket: Bucket::new(settings).map(|bucket| (bucket, AtomicU64::new(0))),
-                shards: (0..SHARDS).map(|_| Mutex::new(KeyedLimiter::new(&share))).collect(),
+                keys: Keys::new(settings),
                 waiting: AtomicU32::new(0),
                 waiting_max,
             }),
@@ -154,6 +173,9 @@ impl RateLimiter {
     pub fn try_acquire_for(&self, key: impl Hash) -> Result<(), Limited> {
         let now = self.now();
         let key = self.inner.secret.hash_one(key);
+        if let Keys::Buckets(buckets) = &self.inner.keys {
+            return buckets.take(now, key).map_err(Limited::from);
+        }
         let (verdict, _) = self.inner.ask(now, Some(key), Duration::ZERO);
         if verdict.admitted { Ok(()) } else { Err(verdict.into()) }
     }
@@ -189,40 +211,50 @@ impl RateLimiter {
 /// What was taken, to be given back.
 #[derive(Debug, Clone, Copy)]
 enum Taken {
-    OfBucket { before: u64, after: u64 },
-    OfKey { shard: usize, ticket: Ticket },
+    Bucket { before: u64, after: u64 },
+    Key(SharedTicket),
+    Window { shard: usize, ticket: Ticket },
 }
 
 impl Inner {
     fn ask(&self, now: Instant, key: Option<u64>, patience: Duration) -> (LimitVerdict, Taken) {
-        match (&self.bucket, key) {
-            (Some((bucket, level)), None) => ask_bucket(bucket, level, now, patience),
-            (_, key) => {
-                let key = key.unwrap_or_default();
+        if let (Some((bucket, level)), None) = (&self.bucket, key) {
+            return ask_bucket(bucket, level, now, patience);
+        }
+        let key = key.unwrap_or_default();
+        match &self.keys {
+            Keys::Buckets(buckets) => {
+                let (verdict, ticket) = buckets.admit(now, key, patience);
+                (verdict, Taken::Key(ticket))
+            }
+            Keys::Windows(shards) => {
                 // The table in a shard goes by the high bits, so the shard goes by the low ones.
-                let shard = key as usize % self.shards.len();
-                let (verdict, ticket) = self.shard(shard).admit(now, &LimitQuery { patience, ..LimitQuery::of(key) });
-                (verdict, Taken::OfKey { shard, ticket })
+                let shard = key as usize % shards.len();
+                let query = LimitQuery { patience, ..LimitQuery::of(key) };
+                let (verdict, ticket) = locked(&shards[shard]).admit(now, &query);
+                (verdict, Taken::Window { shard, ticket })
             }
         }
     }
 
     fn give_back(&self, taken: Taken) {
-        match taken {
-            Taken::OfKey { shard, ticket } => _ = self.shard(shard).give_back(&ticket),
-            Taken::OfBucket { before, after } => {
-                if let Some((_, level)) = &self.bucket {
-                    // Somebody may have a place behind it: then it stays.
-                    let _ = level.compare_exchange(after, before, Ordering::Relaxed, Ordering::Relaxed);
-                }
+        match (taken, &self.keys, &self.bucket) {
+            (Taken::Key(ticket), Keys::Buckets(buckets), _) => _ = buckets.give_back(&ticket),
+            (Taken::Window { shard, ticket }, Keys::Windows(shards), _) => {
+                _ = locked(&shards[shard]).give_back(&ticket);
             }
+            // Somebody may have a place behind it: then it stays.
+            (Taken::Bucket { before, after }, _, Some((_, level))) => {
+                let _ = level.compare_exchange(after, before, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            _ => {}
         }
     }
+}
 
-    // The decisions leave whole what a panic would interrupt.
-    fn shard(&self, shard: usize) -> MutexGuard<'_, KeyedLimiter> {
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
-    }
+// The decisions leave whole what a panic would interrupt.
+fn locked(windows: &Mutex<KeyedLimiter>) -> MutexGuard<'_, KeyedLimiter> {
+    windows.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn ask_bucket(bucket: &Bucket, level: &AtomicU64, now: Instant, patience: Duration) -> (LimitVerdict, Taken) {
@@ -230,10 +262,10 @@ fn ask_bucket(bucket: &Bucket, level: &AtomicU64, now: Instant, patience: Durati
     loop {
         let (verdict, after) = bucket.judge(now, before, patience);
         if after == before {
-            return (verdict, Taken::OfBucket { before, after });
+            return (verdict, Taken::Bucket { before, after });
         }
         match level.compare_exchange_weak(before, after, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => return (verdict, Taken::OfBucket { before, after }),
+            Ok(_) => return (verdict, Taken::Bucket { before, after }),
             Err(changed) => before = changed,
         }
     }
