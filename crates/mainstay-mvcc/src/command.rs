@@ -213,4 +213,13 @@ pub enum Refused {
     /// A transaction sets one key twice, or sets a key that it also deletes.
     #[error("a transaction may change a key only once")]
     DuplicateKey,
+    /// A key has no name.
+    #[error("the key is empty")]
+    EmptyKey,
+    /// Transactions lie in each other deeper than anybody means.
+    #[error("a transaction may lie in {} others at the most", crate::check::DEPTH_MAX - 1)]
+    TooDeep,
+    /// A lease is longer than a lease may be.
+    #[error("a lease lives 9000000000 seconds at the most")]
+    LeaseTooLong,
 }

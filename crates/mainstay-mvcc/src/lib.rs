@@ -8,15 +8,33 @@
 //! revisions. One command that writes anything makes one revision; all its writes share that main revision and are told
 //! apart by the order in which they happened. A store without a write stands at revision 1.
 
+#![allow(dead_code, reason = "the snapshot of the data is to read it")]
+
+mod check;
 mod command;
+mod frozen;
+mod hash;
+mod history;
+mod index;
+mod key;
+mod lease;
+mod pin;
+mod range;
 mod read;
+mod ring;
 mod span;
+mod store;
+mod txn;
+mod varint;
 mod watch;
 
 pub use command::{
     Applied, Command, Compare, Delete, Deleted, Done, LeaseId, Op, Put, Refused, Relation, Response, Revision, Target,
     Txn, TxnDone,
 };
+pub use lease::Granted;
+pub use pin::Pin;
 pub use read::{Found, KeyValue, Order, Range, SortBy};
 pub use span::{End, Span};
+pub use store::Store;
 pub use watch::{Event, Watch};
