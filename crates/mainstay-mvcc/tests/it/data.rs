@@ -134,7 +134,7 @@ fn what_shall_stay_as_it_is_stays() {
     assert_eq!(store.lease(7).unwrap().keys, ["a"]);
     let previous = done(&mut store, Command::Put(Put { value: None, previous: true, ..put("a", "") })).done;
     let Ok(Done::Put(Some(previous))) = previous else { panic!("{previous:?}") };
-    assert_eq!((show(&[previous.clone()]), previous.lease), (vec!["a=2 2/3/2".to_owned()], 7));
+    assert_eq!((show(std::slice::from_ref(&previous)), previous.lease), (vec!["a=2 2/3/2".to_owned()], 7));
     assert_eq!(shown(&store, 0), ["a=2 2/4/3"]);
     assert!(store.lease(7).unwrap().keys.is_empty(), "it hangs on nothing now");
 }

@@ -51,6 +51,9 @@ pub(crate) fn refused(refused: Refused) -> Status {
         Refused::LeaseNotFound => LEASE_NOT_FOUND,
         Refused::LeaseExists => LEASE_EXISTS,
         Refused::DuplicateKey => DUPLICATE_KEY,
+        Refused::EmptyKey => EMPTY_KEY,
+        Refused::TooDeep => TOO_DEEP,
+        Refused::LeaseTooLong => LEASE_TOO_LONG,
     })
 }
 
