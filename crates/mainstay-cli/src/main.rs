@@ -13,6 +13,7 @@ mod load;
 mod node;
 mod outcome;
 mod print;
+mod progress;
 mod show;
 mod simulate;
 mod top;

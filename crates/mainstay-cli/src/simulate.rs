@@ -11,11 +11,12 @@ use mainstay_config::{Config, load_scenario};
 use mainstay_node::ConfigFile;
 use mainstay_sim::report::Report;
 use mainstay_sim::shown::Shown;
-use mainstay_sim::{Unplayable, left_out, play, scenarios};
+use mainstay_sim::{Progress, Unplayable, left_out, play_and_tell, scenarios};
 use serde_json::json;
 
 use crate::args::SimulateArgs;
 use crate::outcome::{Outcome, Trouble};
+use crate::progress::Line;
 use crate::{node, print, show};
 
 /// `mainstay simulate -c FILE -s SCENARIO`
@@ -46,7 +47,12 @@ fn played(
     seed: u64,
 ) -> Outcome<Report> {
     let replay = replay(file, set, &args.scenario, seed);
-    let outcome = play(config, scenario, seed, &replay);
+    let mut line = Line::on_standard_error();
+    let mut tell = |Progress { share, calls }: Progress| {
+        line.say(format_args!("{}: {:.0} % of the time, {calls} calls", scenario.name, share * 100.0));
+    };
+    let outcome = play_and_tell(config, scenario, seed, &replay, &mut tell);
+    drop(line);
     Ok(outcome.map_err(|unplayable| refused(&args.scenario, &unplayable))?.report)
 }
 

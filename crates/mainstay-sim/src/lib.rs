@@ -135,16 +135,39 @@ pub fn left_out(config: &Config, scenario: &Scenario) -> Vec<String> {
     told
 }
 
+/// How far a play has come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Of the scenario's duration, from 0 to 1; what is under way at its end is followed after that.
+    pub share: f64,
+    /// Calls that were due so far.
+    pub calls: u64,
+}
+
 /// Plays a scenario under a configuration. `replay` is the line that plays it again, for the report.
 ///
 /// # Errors
 /// Every part of the scenario that does not fit the configuration or cannot be simulated.
 pub fn play(config: &Config, scenario: &Scenario, seed: u64, replay: &str) -> Result<Outcome, Vec<Unplayable>> {
+    play_and_tell(config, scenario, seed, replay, &mut |_| {})
+}
+
+/// As [`play`], and tells at the end of each second of the play how far it has come.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_and_tell(
+    config: &Config,
+    scenario: &Scenario,
+    seed: u64,
+    replay: &str,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Outcome, Vec<Unplayable>> {
     let root = Seed::new(seed).derive("simulator 1");
     let stage = stage::lay_out(config, scenario, Luck::new(root, "victims"))?;
     bounds::refuse(scenario, &stage)?;
     let mut world = World::new(config, scenario, stage, root);
-    world.run();
+    world.run(tell);
     let report = judge::judge(&world, seed, replay);
     let nodes = world.nodes();
     Ok(Outcome { report, nodes, left: world.left() })

@@ -78,7 +78,21 @@ pub struct Edges {
     pub moves: Vec<Move>,
 }
 
+/// How far a search has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looking<'a> {
+    /// What it looks for: the edge in the load or in the outage, or the one under another setting.
+    pub at: &'a str,
+    /// Which of all those this is, from 1.
+    pub place: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Plays so far.
+    pub plays: u64,
+}
+
 /// Looks for the edges of a scenario under `config`, and under each of the `others`, which have one setting different.
+/// Before each play it tells how far it has come.
 ///
 /// # Errors
 /// As [`play`]; and when nothing tells what the instances can do, or the load has no rate.
@@ -87,16 +101,19 @@ pub fn search(
     others: &[(String, Config)],
     scenario: &Scenario,
     seed: u64,
+    tell: &mut dyn FnMut(Looking<'_>),
 ) -> Result<Edges, Vec<Unplayable>> {
     let (capacity, rate) = measure(config, scenario).map_err(|message| vec![Unplayable { line: None, message }])?;
     let load = rate / capacity;
     // Whatever cannot be played is told before anything is searched.
     play(config, &changed(scenario, 1.0, None), seed, "")?;
-    let load_edge = edge_in_load(config, scenario, load, seed);
     let lasts = scenario.faults.iter().any(|fault| !fault.length.is_zero());
-    let outage_edge = lasts.then(|| edge_in_outage(config, scenario, seed));
+    let of = 1 + usize::from(lasts) + others.len();
+    let mut search = Search { scenario, seed, place: 0, of, plays: 0, tell };
+    let load_edge = search.edge_in_load("the load", config, load);
+    let outage_edge = lasts.then(|| search.edge_in_outage(config));
     let moved = |(setting, other): &(String, Config)| {
-        let load = edge_in_load(other, scenario, load, seed);
+        let load = search.edge_in_load(setting, other, load);
         ((load.get() - load_edge.get()).abs() >= MOVED).then(|| Move { setting: setting.clone(), load })
     };
     let mut moves: Vec<Move> = others.iter().filter_map(moved).collect();
@@ -141,18 +158,39 @@ fn measure(config: &Config, scenario: &Scenario) -> Result<(f64, f64), String> {
     }
 }
 
-fn edge_in_load(config: &Config, scenario: &Scenario, load: f64, seed: u64) -> Edge {
-    let recovers = |share: f64| recovers(config, &changed(scenario, share / load, None), seed);
-    edge(LOADS, |least, most| most - least <= LOAD_STEP, recovers)
+/// A search while it goes on.
+struct Search<'a> {
+    scenario: &'a Scenario,
+    seed: u64,
+    place: usize,
+    of: usize,
+    plays: u64,
+    tell: &'a mut dyn FnMut(Looking<'_>),
 }
 
-fn edge_in_outage(config: &Config, scenario: &Scenario, seed: u64) -> Edge {
-    let recovers = |seconds: f64| recovers(config, &changed(scenario, 1.0, Some(seconds)), seed);
-    edge(OUTAGES, |least, most| most - least <= OUTAGE_STEP * most, recovers)
+impl Search<'_> {
+    fn edge_in_load(&mut self, at: &str, config: &Config, load: f64) -> Edge {
+        self.place += 1;
+        let recovers = |share: f64| self.recovers(at, config, &changed(self.scenario, share / load, None));
+        edge(LOADS, |least, most| most - least <= LOAD_STEP, recovers)
+    }
+
+    fn edge_in_outage(&mut self, config: &Config) -> Edge {
+        self.place += 1;
+        let recovers = |seconds| self.recovers("the outage", config, &changed(self.scenario, 1.0, Some(seconds)));
+        edge(OUTAGES, |least, most| most - least <= OUTAGE_STEP * most, recovers)
+    }
+
+    fn recovers(&mut self, at: &str, config: &Config, scenario: &Scenario) -> bool {
+        (self.tell)(Looking { at, place: self.place, of: self.of, plays: self.plays });
+        self.plays += 1;
+        let outcome = play(config, scenario, self.seed, "");
+        outcome.is_ok_and(|outcome| outcome.report.recovery_seconds.is_some())
+    }
 }
 
 /// The edge within a range, by halving.
-fn edge(range: Range<f64>, is_near: impl Fn(f64, f64) -> bool, recovers: impl Fn(f64) -> bool) -> Edge {
+fn edge(range: Range<f64>, is_near: impl Fn(f64, f64) -> bool, mut recovers: impl FnMut(f64) -> bool) -> Edge {
     if recovers(range.end) {
         return Edge::Always(range.end);
     }
@@ -165,10 +203,6 @@ fn edge(range: Range<f64>, is_near: impl Fn(f64, f64) -> bool, recovers: impl Fn
         if recovers(middle) { least = middle } else { most = middle }
     }
     Edge::UpTo((least * 1e3).round() / 1e3)
-}
-
-fn recovers(config: &Config, scenario: &Scenario, seed: u64) -> bool {
-    play(config, scenario, seed, "").is_ok_and(|outcome| outcome.report.recovery_seconds.is_some())
 }
 
 /// The scenario with so many times the load and faults of another length, and time enough to see what comes of it.

@@ -28,6 +28,7 @@ use mainstay_config::scenario::Scenario;
 use mainstay_core::{Duration, Instant, Seed};
 use mainstay_policy::{Record, RetrySettings};
 
+use crate::Progress;
 use crate::account::Ledger;
 use crate::luck::Luck;
 use crate::queue::{Lane, Queue};
@@ -210,16 +211,24 @@ impl<'a> World<'a> {
         world
     }
 
-    /// Plays to the end.
-    pub(crate) fn run(&mut self) {
+    /// Plays to the end, and tells after each second how far that is.
+    pub(crate) fn run(&mut self, tell: &mut dyn FnMut(Progress)) {
         while !self.is_over() {
             let Some((at, event)) = self.queue.pop() else { break };
             self.now = at;
             self.happen(event);
+            if event == Event::Second {
+                tell(self.progress());
+            }
         }
         // The last second ends with the play.
         self.sample();
         self.ledger.close(self.now);
+    }
+
+    fn progress(&self) -> Progress {
+        let share = self.now.since(Instant::ORIGIN).as_nanos() as f64 / self.scenario.duration.as_nanos().max(1) as f64;
+        Progress { share: share.min(1.0), calls: self.courses.iter().map(|course| course.calls).sum() }
     }
 
     fn is_over(&self) -> bool {

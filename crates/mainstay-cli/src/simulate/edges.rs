@@ -3,13 +3,14 @@
 use mainstay_config::Config;
 use mainstay_config::scenario::Scenario;
 use mainstay_node::ConfigFile;
-use mainstay_sim::search::{Edge, Edges, search};
+use mainstay_sim::search::{Edge, Edges, Looking, search};
 use serde_json::json;
 
 use super::refused;
 use crate::args::SimulateArgs;
 use crate::outcome::Outcome;
 use crate::print;
+use crate::progress::Line;
 
 /// What is tried in place of a service's own settings, one at a time.
 const SETTINGS: [(&str, &str); 10] = [
@@ -27,7 +28,13 @@ const SETTINGS: [(&str, &str); 10] = [
 
 pub(super) fn command(args: &SimulateArgs, config: &Config, scenario: &Scenario, seed: u64) -> Outcome {
     let others = others(args, config, scenario);
-    let edges = search(config, &others, scenario, seed).map_err(|unplayable| refused(&args.scenario, &unplayable))?;
+    let mut line = Line::on_standard_error();
+    let mut tell = |Looking { at, place, of, plays }: Looking<'_>| {
+        line.say(format_args!("looking for the edge, {place} of {of}: {at} ({plays} plays)"));
+    };
+    let found = search(config, &others, scenario, seed, &mut tell);
+    drop(line);
+    let edges = found.map_err(|unplayable| refused(&args.scenario, &unplayable))?;
     if args.json { print::json(&json!(edges)) } else { print::result(text(&edges)) }
 }
 

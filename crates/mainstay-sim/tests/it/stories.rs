@@ -187,7 +187,12 @@ fn a_search_finds_the_load_beyond_which_it_stays_down_and_the_setting_that_moves
     let once = UNBOUNDED.replace("attempts = 3", "attempts = 1");
     let others = [("retry.attempts=1".to_owned(), config(&once))];
     let bare = config(UNBOUNDED);
-    let edges = mainstay_sim::search::search(&bare, &others, &scenario, 1).unwrap();
+    let mut told = Vec::new();
+    let mut tell = |looking: mainstay_sim::search::Looking<'_>| told.push((looking.at.to_owned(), looking.place));
+    let edges = mainstay_sim::search::search(&bare, &others, &scenario, 1, &mut tell).unwrap();
+    told.dedup();
+    let looked = [("the load", 1), ("the outage", 2), ("retry.attempts=1", 3)];
+    assert_eq!(told, looked.map(|(at, place)| (at.to_owned(), place)));
     assert!((0.3..0.7).contains(&edges.load_edge.get()), "{edges:?}");
     assert!(edges.outage_edge.unwrap().get() < 3.0, "{edges:?}");
     assert_eq!(edges.capacity_per_second, 1600.0);
