@@ -433,6 +433,8 @@ fn report(
         duplicated_posts: arrivals.duplicated_posts(),
         wasted_ratio: if arrived == 0 { 0.0 } else { 1.0 - of(callers.answered.min(arrived), arrived) },
         fairness: books::fairness(seen, &groups(order, stage), calm),
+        workloads: Vec::new(),
+        workload_fairness: None,
         failures: callers.failures(),
         faults,
         instances: arrivals.lines(|name| busy(scenario, name), lasted),

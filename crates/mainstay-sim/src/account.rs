@@ -23,8 +23,8 @@ pub(crate) enum Failed {
     False,
     /// We refused it, or every attempt failed.
     Refused(Refusal),
-    /// A fixed answer stood in.
-    Fixed,
+    /// A fixed answer stood in, with this status.
+    Fixed(u16),
     /// Its caller had no answer in time.
     Left,
     /// No gateway was there.
@@ -46,7 +46,7 @@ impl Failed {
         match self {
             Self::Answered(status) => (0, status, ""),
             Self::False => (1, 0, "false answer"),
-            Self::Fixed => (2, 0, "fixed answer"),
+            Self::Fixed(_) => (2, 0, "fixed answer"),
             Self::Left => (3, 0, "no answer in time"),
             Self::Nobody => (4, 0, "no gateway"),
             Self::Refused(refusal) => (5, 0, refusal.as_str()),
@@ -71,6 +71,22 @@ pub(crate) struct Sample {
     pub(crate) breakers: Vec<String>,
 }
 
+/// The sums of some callers' calls.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tally {
+    pub(crate) requests: u64,
+    pub(crate) good: u64,
+    pub(crate) attempts: u64,
+    pub(crate) latencies: Histogram,
+}
+
+impl Tally {
+    fn good(&mut self, length: Duration) {
+        self.good += 1;
+        self.latencies.count(length);
+    }
+}
+
 /// The books.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -78,10 +94,9 @@ pub(crate) struct Ledger {
     begins: Instant,
     /// The longest that a call can take: then a second is closed.
     patience: Duration,
-    pub(crate) requests: u64,
-    pub(crate) good: u64,
-    pub(crate) attempts: u64,
-    pub(crate) latencies: Histogram,
+    pub(crate) all: Tally,
+    /// By workload; nothing where there is one, which has all.
+    pub(crate) of_workload: Vec<Tally>,
     pub(crate) failures: BTreeMap<Kind, u64>,
     pub(crate) steps: Vec<Step>,
     pub(crate) seconds: Vec<Second>,
@@ -100,13 +115,12 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         let patience = scenario.workloads.iter().map(|workload| workload.deadline).max();
+        let several = if scenario.workloads.len() > 1 { scenario.workloads.len() } else { 0 };
         Self {
             begins: Instant::ORIGIN + scenario.warmup,
             patience: patience.unwrap_or_default(),
-            requests: 0,
-            good: 0,
-            attempts: 0,
-            latencies: Histogram::default(),
+            all: Tally::default(),
+            of_workload: vec![Tally::default(); several],
             failures: BTreeMap::new(),
             steps: Vec::new(),
             seconds: Vec::new(),
@@ -142,16 +156,26 @@ impl Ledger {
         &mut self.steps[place]
     }
 
+    /// Counts something of all calls, and of those of a workload.
+    fn tally(&mut self, workload: u16, mut count: impl FnMut(&mut Tally)) {
+        count(&mut self.all);
+        if let Some(own) = self.of_workload.get_mut(usize::from(workload)) {
+            count(own);
+        }
+    }
+
     /// A call is due.
-    pub(crate) fn due(&mut self, now: Instant) {
+    pub(crate) fn due(&mut self, now: Instant, workload: u16) {
         let second = self.second_of(now);
         self.seconds[second].requests += 1;
         self.step_of(now).due += 1;
-        self.requests += u64::from(self.counts(now));
+        if self.counts(now) {
+            self.tally(workload, |tally| tally.requests += 1);
+        }
     }
 
     /// A call is over.
-    pub(crate) fn over(&mut self, due: Instant, now: Instant, good: bool, failed: Failed) {
+    pub(crate) fn over(&mut self, due: Instant, now: Instant, workload: u16, good: bool, failed: Failed) {
         let second = self.second_of(due);
         if good {
             let length = now.since(due);
@@ -159,8 +183,7 @@ impl Ledger {
             self.of_second[second].count(length);
             self.step_of(due).good += 1;
             if self.counts(due) {
-                self.good += 1;
-                self.latencies.count(length);
+                self.tally(workload, |tally| tally.good(length));
             }
             return;
         }
@@ -170,13 +193,15 @@ impl Ledger {
         }
     }
 
-    /// An attempt is made.
-    pub(crate) fn attempt(&mut self, now: Instant, retry: bool, of_caller: bool) {
+    /// An attempt is made, of a caller's call to a workload, or of one that an instance makes.
+    pub(crate) fn attempt(&mut self, now: Instant, retry: bool, workload: Option<u16>) {
         let second = self.second_of(now);
         self.seconds[second].attempts += 1;
         self.seconds[second].retries += u64::from(retry);
         // Amplification is told of the callers' own calls; what they cause further down stands in the instances' lines.
-        self.attempts += u64::from(of_caller && self.counts(now));
+        if let Some(workload) = workload.filter(|_| self.counts(now)) {
+            self.tally(workload, |tally| tally.attempts += 1);
+        }
     }
 
     /// Work has come to an end, and somebody waited for it or not.

@@ -1,6 +1,6 @@
 //! Reports to be drawn in tests.
 
-use crate::report::{Counted, Event, FaultSpan, Hold, InstanceLine, Played, Report, Second};
+use crate::report::{Counted, Event, FaultSpan, Hold, InstanceLine, Played, Report, Second, WorkloadLine};
 
 fn counted(what: &str, count: u64) -> Counted {
     Counted { what: what.to_owned(), count }
@@ -8,6 +8,19 @@ fn counted(what: &str, count: u64) -> Counted {
 
 fn instance(name: &str, attempts: u64, busy_ratio: f64) -> InstanceLine {
     InstanceLine { name: name.to_owned(), attempts, busy_ratio, queued_ratio: 0.05, queue_ms: 0.8 }
+}
+
+fn workload(name: &str) -> WorkloadLine {
+    WorkloadLine {
+        name: name.to_owned(),
+        requests: u64::MAX,
+        good: 0,
+        good_ratio: f64::NAN,
+        attempts_per_request: f64::INFINITY,
+        p50_ms: Some(f64::NAN),
+        p99_ms: None,
+        p999_ms: None,
+    }
 }
 
 fn event(second: f64, what: &str) -> Event {
@@ -58,6 +71,8 @@ pub(crate) fn one_hangs() -> Report {
         duplicated_posts: 0,
         wasted_ratio: 0.012,
         fairness: 0.98,
+        workloads: Vec::new(),
+        workload_fairness: None,
         failures: vec![counted("connection reset", 18), counted("refused: queue_full", 9)],
         faults: vec![FaultSpan {
             kind: "hang".to_owned(),
@@ -132,6 +147,8 @@ pub(crate) fn hostile() -> Report {
         failures: vec![counted(TEXT, u64::MAX)],
         faults: vec![FaultSpan { kind: text(), target: text(), from_second: f64::NAN, to_second: -1.0 }],
         instances: vec![instance(TEXT, 0, f64::NAN)],
+        workloads: vec![workload(TEXT); 30],
+        workload_fairness: Some(f64::NAN),
         holds: vec![hold(TEXT, TEXT, TEXT, false)],
         events: vec![event(f64::NAN, TEXT), event(f64::INFINITY, TEXT)],
         attempts_per_request: f64::NAN,

@@ -27,7 +27,7 @@ pub fn page(shown: &Shown<'_>) -> String {
         picture::figure(shown)
     ));
     figures(&mut page, shown);
-    for table in [failures, instances, events, seconds] {
+    for table in [workloads, failures, instances, events, seconds] {
         page.put(format_args!("<div class=\"pair\">"));
         for side in shown.sides() {
             let of = if shown.beside.is_some() { format!(": {}", side.name) } else { String::new() };
@@ -152,6 +152,15 @@ fn figures(page: &mut Page, shown: &Shown<'_>) {
     let names: Vec<_> = shown.sides().map(|side| format!("{}#", side.name)).collect();
     let columns: Vec<_> = std::iter::once("").chain(names.iter().map(String::as_str)).collect();
     page.table("Figures", &columns, rows);
+}
+
+/// How each workload fared, where there are several.
+fn workloads(page: &mut Page, report: &Report, of: &str) {
+    let several = if report.workloads.len() > 1 { &report.workloads[..] } else { &[] };
+    let rows = several.iter().map(|line| words::workload(line).to_vec());
+    let columns = ["workload", "calls#", "good#", "attempts per call#", "p50#", "p99#"];
+    let even = words::factor(report.workload_fairness.unwrap_or(1.0));
+    page.table(&format!("Workloads{of}: evenness {even}"), &columns, rows);
 }
 
 fn failures(page: &mut Page, report: &Report, of: &str) {

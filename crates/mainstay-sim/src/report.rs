@@ -41,6 +41,13 @@ pub struct Report {
     pub wasted_ratio: f64,
     /// The least loaded endpoint's attempts, of the most loaded one's, of equal weight, outside faults; 1 is even.
     pub fairness: f64,
+    /// How each workload fared, in the order of the scenario; none where that was not counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadLine>,
+    /// The least share of good calls that a workload has, of the greatest that one has; 1 where all fare alike, or none has
+    /// a good call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_fairness: Option<f64>,
     /// What became of the calls that were not good, the most frequent first.
     pub failures: Vec<Counted>,
     /// What was done to the instances.
@@ -87,6 +94,27 @@ pub struct FaultSpan {
     pub from_second: f64,
     /// When it ended.
     pub to_second: f64,
+}
+
+/// How one workload fared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadLine {
+    /// Its name; the second of one name is called `shop 2`.
+    pub name: String,
+    /// As in [`Report`], of its calls alone.
+    pub requests: u64,
+    /// As in [`Report`].
+    pub good: u64,
+    /// As in [`Report`].
+    pub good_ratio: f64,
+    /// As in [`Report`].
+    pub attempts_per_request: f64,
+    /// As in [`Report`].
+    pub p50_ms: Option<f64>,
+    /// As in [`Report`].
+    pub p99_ms: Option<f64>,
+    /// As in [`Report`].
+    pub p999_ms: Option<f64>,
 }
 
 /// What one instance did.

@@ -17,6 +17,8 @@ const WIDTH_MIN: usize = 40;
 const COLUMNS_PER_SECOND_MAX: usize = 4;
 /// Rows of faults.
 const FAULTS_MAX: usize = 6;
+/// Workloads.
+const WORKLOADS_MAX: usize = 12;
 /// Lines of failures and of events.
 const LINES_MAX: usize = 6;
 
@@ -48,6 +50,7 @@ pub fn text(shown: &Shown<'_>, terminal: Terminal) -> String {
     timeline(&mut out, shown, terminal);
     holds(&mut out, shown, terminal);
     differences(&mut out, shown, terminal);
+    workloads(&mut out, shown, terminal);
     if shown.beside.is_some() {
         figures(&mut out, shown, terminal);
     } else {
@@ -284,6 +287,24 @@ fn holds(out: &mut String, shown: &Shown<'_>, terminal: Terminal) {
     }
 }
 
+/// How each workload fared, where there are several.
+fn workloads(out: &mut String, shown: &Shown<'_>, terminal: Terminal) {
+    for side in shown.sides().filter(|side| side.report.workloads.len() > 1) {
+        let report = side.report;
+        let head = if shown.beside.is_some() { format!("WORKLOADS OF {}", side.name) } else { "WORKLOAD".to_owned() };
+        let mut rows = vec![[head, "CALLS".into(), "GOOD".into(), "ATTEMPTS".into(), "P50".into(), "P99".into()]];
+        rows.extend(report.workloads.iter().take(WORKLOADS_MAX).map(words::workload));
+        out.push('\n');
+        table(out, &rows, terminal);
+        if report.workloads.len() > WORKLOADS_MAX {
+            let _ = writeln!(out, "and {} more", words::count((report.workloads.len() - WORKLOADS_MAX) as u64));
+        }
+        let fairness = report.workload_fairness.unwrap_or(1.0);
+        let line = format!("evenness {}: the worst share of good calls, of the best one", words::factor(fairness));
+        let _ = writeln!(out, "{}", words::clipped(&line, terminal.width));
+    }
+}
+
 fn differences(out: &mut String, shown: &Shown<'_>, terminal: Terminal) {
     if let (Some(beside), false) = (shown.beside, shown.differences.is_empty()) {
         let head = ["WHERE THEY PART".to_owned(), shown.play.name.to_owned(), beside.name.to_owned()];
@@ -344,6 +365,7 @@ mod tests {
 
     use super::*;
     use crate::examples::{hostile, long, one_hangs, without_guards};
+    use crate::report::WorkloadLine;
 
     const TERMINAL: Terminal = Terminal { width: 90, unicode: true, colour: false };
 
@@ -383,6 +405,31 @@ mod tests {
                 play it again: mainstay simulate -c mainstay.toml -s hang.toml --seed 1
             "#]],
         );
+    }
+
+    #[test]
+    fn each_of_several_workloads_has_a_row() {
+        let mut report = one_hangs();
+        let line = |name: &str, good: u64| WorkloadLine {
+            name: name.to_owned(),
+            requests: 1_000,
+            good,
+            good_ratio: good as f64 / 1e3,
+            attempts_per_request: 1.5,
+            p50_ms: Some(8.0),
+            p99_ms: None,
+            p999_ms: None,
+        };
+        (report.workloads, report.workload_fairness) = (vec![line("people", 1_000), line("robots", 500)], Some(0.5));
+        let text = text(&Shown::one("a.toml", &report), TERMINAL);
+        let from = text.find("WORKLOAD").unwrap();
+        expect![[r#"
+            WORKLOAD  CALLS  GOOD   ATTEMPTS  P50   P99
+            people    1,000  100 %  1.5       8 ms  none
+            robots    1,000  50 %   1.5       8 ms  none
+            evenness 0.5: the worst share of good calls, of the best one
+        "#]]
+        .assert_eq(&text[from..from + text[from..].find("\n\n").unwrap() + 1]);
     }
 
     #[test]

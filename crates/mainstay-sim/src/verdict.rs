@@ -157,6 +157,11 @@ pub fn hold(spec: &HoldSpec, report: &Report, warmup: Duration) -> Hold {
         HoldWhat::DuplicatedPosts(most) => (report.duplicated_posts.to_string(), report.duplicated_posts <= most),
         HoldWhat::Wasted(most) => (percent(report.wasted_ratio), report.wasted_ratio <= most.get()),
         HoldWhat::Fairness(least) => (percent(report.fairness), report.fairness >= least.get()),
+        HoldWhat::WorkloadFairness(least) => {
+            // One workload fares as it does itself.
+            let found = report.workload_fairness.unwrap_or(1.0);
+            (percent(found), found >= least.get())
+        }
         HoldWhat::Metastable(may) => (report.metastable.to_string(), may || !report.metastable),
     };
     Hold { what: spec.key.to_owned(), wanted: spec.written.clone(), measured, held: holds }

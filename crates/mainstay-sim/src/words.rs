@@ -1,6 +1,6 @@
 //! How figures are said: the same words in the picture, on the page and on the terminal.
 
-use crate::report::{Played, Report, Second};
+use crate::report::{Played, Report, Second, WorkloadLine};
 
 /// A count in groups of three digits: `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
@@ -105,6 +105,18 @@ pub(crate) fn figures(report: &Report) -> [(&'static str, String); 11] {
         ("POSTs carried out twice", count(report.duplicated_posts)),
         ("work for nobody", share(report.wasted_ratio)),
         ("evenness", factor(report.fairness)),
+    ]
+}
+
+/// How a workload fared: its name, calls, good ones, attempts per call, median and 99th percentile.
+pub(crate) fn workload(line: &WorkloadLine) -> [String; 6] {
+    [
+        line.name.clone(),
+        count(line.requests),
+        share(line.good_ratio),
+        factor(line.attempts_per_request),
+        maybe_millis(line.p50_ms),
+        maybe_millis(line.p99_ms),
     ]
 }
 

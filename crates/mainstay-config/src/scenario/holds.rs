@@ -20,6 +20,7 @@ pub(super) fn holds(s: &mut Section<'_>) -> Vec<HoldSpec> {
         hold(s, "duplicated_posts", |most: u32| HoldWhat::DuplicatedPosts(u64::from(most))),
         hold(s, "wasted", HoldWhat::Wasted),
         hold(s, "fairness", HoldWhat::Fairness),
+        hold(s, "workload_fairness", HoldWhat::WorkloadFairness),
         hold(s, "metastable", HoldWhat::Metastable),
     ];
     holds.into_iter().flatten().collect()

@@ -570,6 +570,8 @@ pub enum HoldWhat {
     Wasted(Ratio),
     /// The least loaded endpoint has at least this part of the most loaded one's attempts.
     Fairness(Ratio),
+    /// The workload that fares worst has at least this part of the best one's share of good calls.
+    WorkloadFairness(Ratio),
     /// Whether the system may stay down when the cause is gone.
     Metastable(bool),
 }

@@ -248,7 +248,7 @@ impl World<'_> {
             leaves: self.now + described.deadline,
         };
         let (again, route) = (described.retries, calls.route);
-        self.ledger.due(self.now);
+        self.ledger.due(self.now, workload);
         self.open += 1;
         self.ask(Ask {
             request,

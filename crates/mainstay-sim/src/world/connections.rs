@@ -5,7 +5,7 @@ use mainstay_policy::{AttemptOrder, AttemptReason, Checkout, ConnectionId, Fresh
 
 use super::gateway::Asker;
 use super::instances::{Job, Outcome, State};
-use super::network::{Direction, SYN_AGAIN};
+use super::network::Direction;
 use super::{Connect, Event, World};
 use crate::slab::Key;
 
@@ -48,8 +48,8 @@ impl World<'_> {
             *free = Some(Try { attempt, endpoint, instance, connection: None, status: None, job: Key::NONE });
         }
         let retry = !matches!(why, AttemptReason::First);
-        let callers = matches!(live.ask.from, Asker::Caller { .. });
-        self.ledger.attempt(self.now, retry, callers);
+        let workload = matches!(live.ask.from, Asker::Caller { .. }).then_some(live.ask.request.workload);
+        self.ledger.attempt(self.now, retry, workload);
         self.instances[instance as usize].chosen(self.ledger.is_calm());
         self.find_connection(key, attempt);
     }
@@ -106,12 +106,10 @@ impl World<'_> {
             return self.send(key, attempt);
         }
         let gateway = self.workers[worker as usize].gateway;
-        let there = self.pass(gateway, instance, Direction::There, number, SYN_AGAIN);
-        let back = self.pass(gateway, instance, Direction::Back, number, SYN_AGAIN);
         // Nobody hears of what is lost; the call's own time ends the wait.
-        let (Some(there), Some(back)) = (there, back) else { return };
+        let Some(takes) = self.there_and_back(gateway, instance, number) else { return };
         if let Some(how) = self.instances[instance as usize].connect() {
-            self.plan(there + back, Event::Connected { call: key, attempt, how });
+            self.plan(takes, Event::Connected { call: key, attempt, how });
         }
     }
 
@@ -167,6 +165,7 @@ impl World<'_> {
             came: self.now,
             began: self.now,
             work: Duration::ZERO,
+            stood: Duration::ZERO,
             wanted: true,
             hit: false,
             called: 0,

@@ -150,7 +150,7 @@ pub(super) struct Live {
 enum Given {
     Answer(u16),
     Refusal(Refusal),
-    Fixed,
+    Fixed(u16),
 }
 
 impl Live {
@@ -428,13 +428,19 @@ impl World<'_> {
             Output::Cancel { attempt } => self.cancel(key, attempt),
             Output::Forward { attempt, .. } => self.forward(key, attempt),
             Output::FallbackService => self.enter_fallback(key),
-            Output::Respond => self.give(key, Given::Fixed),
+            Output::Respond => self.respond(key),
             Output::Refuse(order) => self.refuse(key, order.refusal),
             // No simulated request carries a key, and no answer is kept.
             Output::AskKey | Output::Replay | Output::RespondStale(_) | Output::Abort => {}
             Output::AskStale => self.input(key, Input::Stale(None)),
             Output::LookForStale { attempt } => self.input(key, Input::StaleIsKept { attempt, kept: false }),
         }
+    }
+
+    fn respond(&mut self, key: Key) {
+        let Some(live) = self.calls.get(key) else { return };
+        let configured = self.config.services[live.service as usize].fallback.respond.as_ref();
+        self.give(key, Given::Fixed(configured.map_or(200, |answer| answer.status)));
     }
 
     fn give(&mut self, key: Key, given: Given) {
@@ -510,7 +516,7 @@ impl World<'_> {
             Some(Given::Answer(_)) if live.is_false => (false, Failed::False),
             Some(Given::Answer(status)) => (status < 400, Failed::Answered(status)),
             Some(Given::Refusal(refusal)) => (false, Failed::Refused(refusal)),
-            Some(Given::Fixed) => (false, Failed::Fixed),
+            Some(Given::Fixed(status)) => (false, Failed::Fixed(status)),
             None => (false, Failed::Left),
         };
         self.calls.discard(key);
@@ -526,7 +532,7 @@ impl World<'_> {
                 self.ask(Ask { from: Asker::Caller { client, again, tries: tries + 1 }, ..*ask });
             }
             Asker::Caller { client, .. } => {
-                self.ledger.over(due, self.now, good, failed);
+                self.ledger.over(due, self.now, workload, good, failed);
                 self.open -= 1;
                 self.forget_deed(deed);
                 if client != u32::MAX {
@@ -535,7 +541,8 @@ impl World<'_> {
             }
             Asker::Job { job, .. } => {
                 self.forget_deed(deed);
-                self.called(job, good);
+                // A program takes a fixed answer for what its status says; that it is not the right one only people see.
+                self.called(job, good || matches!(failed, Failed::Fixed(status) if status < 400));
             }
         }
     }
@@ -560,13 +567,17 @@ impl World<'_> {
         self.wakes[place as usize] = Instant::FAR_FUTURE;
         let Some(key) = self.calls.at(place) else { return };
         let Some(live) = self.calls.get_mut(key) else { return };
-        if self.now >= live.ask.request.leaves {
-            self.caller_leaves(key);
-        } else {
+        // A deadline that is told is told in whole milliseconds, rounded down: the gateway is there first.
+        let ends = live.ask.told && live.facts.deadline <= self.now;
+        if ends || self.now < live.ask.request.leaves {
             let cell = &mut self.workers[live.worker as usize].cells[live.service as usize];
             live.call.handle_timeout(&mut cell.service, self.now);
+            self.drive(key);
         }
-        self.drive(key);
+        if self.calls.get(key).is_some_and(|live| self.now >= live.ask.request.leaves) {
+            self.caller_leaves(key);
+            self.drive(key);
+        }
     }
 
     /// The caller has waited for as long as it would.

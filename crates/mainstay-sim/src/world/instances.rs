@@ -52,8 +52,9 @@ pub(super) struct Instance {
     pub(super) distrusted: u32,
     /// When it started, where that was after the beginning.
     pub(super) started: Option<Instant>,
-    /// When it stood still last.
+    /// When it stood still last, and how long it has in all, up to the time before.
     stopped: Instant,
+    stood: Duration,
     running: u32,
     queue: VecDeque<Key>,
     /// Requests that nobody has read.
@@ -165,6 +166,8 @@ pub(super) struct Job {
     pub(super) began: Instant,
     /// How long it held a slot.
     pub(super) work: Duration,
+    /// How long its instance had stood still when it was looked at last: what came on top since then it has still to do.
+    pub(super) stood: Duration,
     /// Its caller waits for it, as far as the instance knows.
     pub(super) wanted: bool,
     /// It finds what it needs in the cache.
@@ -194,6 +197,10 @@ pub(super) enum State {
     Working,
     /// It waits for somebody whom it calls, and holds its slot.
     Calling,
+    /// Somebody has answered whom it called, and it has not read that, for it stands still.
+    Heard {
+        good: bool,
+    },
     Answering,
 }
 
@@ -235,6 +242,7 @@ impl Instance {
             distrusted: 0,
             started: None,
             stopped: Instant::ORIGIN,
+            stood: Duration::ZERO,
             running: 0,
             queue: VecDeque::new(),
             unread: Vec::new(),
@@ -377,11 +385,12 @@ impl World<'_> {
         let time = self.work_time(&job, hit);
         let instance = &mut self.instances[job.instance as usize];
         instance.take_slot(self.now);
+        let stood = instance.stood;
         let wait = self.now.since(job.came);
         instance.books.waited += u64::from(!wait.is_zero());
         instance.books.waits = instance.books.waits + wait;
         if let Some(job) = self.jobs.get_mut(key) {
-            (job.state, job.began, job.hit) = (State::Working, self.now, hit);
+            (job.state, job.began, job.stood, job.hit) = (State::Working, self.now, stood, hit);
         }
         self.plan(time, Event::Done { job: key });
     }
@@ -420,12 +429,18 @@ impl World<'_> {
     }
 
     pub(super) fn done(&mut self, key: Key) {
-        let Some(job) = self.jobs.get(key).filter(|job| job.state == State::Working) else { return };
+        let Some(job) = self.jobs.get_mut(key).filter(|job| job.state == State::Working) else { return };
         let instance = &mut self.instances[job.instance as usize];
         if instance.hung > 0 {
             return instance.held.push((self.now, key));
         }
-        self.call_others(key);
+        // Nothing was done while it stood still, and standing still is no work.
+        let missed = instance.stood - job.stood;
+        if missed.is_zero() {
+            return self.call_others(key);
+        }
+        (job.began, job.stood) = (job.began + missed, instance.stood);
+        self.plan(missed, Event::Done { job: key });
     }
 
     /// Calls whom the work needs, one after the other, and answers when the last has.
@@ -467,8 +482,11 @@ impl World<'_> {
 
     /// Whom a job has called has answered, or not.
     pub(super) fn called(&mut self, key: Key, good: bool) {
-        if self.jobs.get(key).is_none_or(|job| job.state != State::Calling) {
-            return;
+        let Some(job) = self.jobs.get_mut(key).filter(|job| job.state == State::Calling) else { return };
+        let instance = &mut self.instances[job.instance as usize];
+        if instance.hung > 0 {
+            job.state = State::Heard { good };
+            return instance.held.push((self.now, key));
         }
         if good { self.call_others(key) } else { self.complete(key, Outcome::Status(502)) }
     }
@@ -577,7 +595,7 @@ impl World<'_> {
         let (instance, state, began) = (job.instance, job.state, job.began);
         let service = self.instances[instance as usize].service;
         let cancels = self.services[service as usize].described.abandoned == Abandoned::Cancelled;
-        if cancels && matches!(state, State::Working | State::Calling) {
+        if cancels && matches!(state, State::Working | State::Calling | State::Heard { .. }) {
             let there = &mut self.instances[instance as usize];
             there.free_slot(self.now);
             there.books.change(self.now, -1);
@@ -635,13 +653,19 @@ impl World<'_> {
         let instance = &mut self.instances[number as usize];
         let (held, unread) = (std::mem::take(&mut instance.held), std::mem::take(&mut instance.unread));
         let stopped = instance.stopped;
+        let stood = self.now.since(stopped);
+        instance.stood = instance.stood + stood;
         for (at, key) in held {
             let Some(job) = self.jobs.get_mut(key) else { continue };
             match job.state {
-                // It had so much left to do when the process stopped, and standing still is no work.
+                // It had so much left to do when the process stopped.
                 State::Working => {
-                    job.began += self.now.since(stopped);
+                    (job.began, job.stood) = (job.began + stood, job.stood + stood);
                     self.plan(at.since(stopped), Event::Done { job: key });
+                }
+                State::Heard { good } => {
+                    job.state = State::Calling;
+                    self.called(key, good);
                 }
                 _ => self.go_in(key),
             }

@@ -41,8 +41,28 @@ pub(super) struct Wall {
 }
 
 impl World<'_> {
+    /// How long it takes to open a connection from now on; none where that never comes about.
+    pub(super) fn there_and_back(&self, gateway: u16, instance: u32, whose: u64) -> Option<Duration> {
+        let there = self.pass(gateway, instance, Direction::There, whose, SYN_AGAIN)?;
+        let back = self.pass_at(self.now + there, gateway, instance, Direction::Back, whose, SYN_AGAIN)?;
+        Some(there + back)
+    }
+
     /// How long a message takes that is sent now; none where it never arrives.
     pub(super) fn pass(&self, gateway: u16, instance: u32, way: Direction, whose: u64, lane: u32) -> Option<Duration> {
+        self.pass_at(self.now, gateway, instance, way, whose, lane)
+    }
+
+    /// As [`World::pass`], of one that will be sent at `at`, as far as is known now.
+    fn pass_at(
+        &self,
+        at: Instant,
+        gateway: u16,
+        instance: u32,
+        way: Direction,
+        whose: u64,
+        lane: u32,
+    ) -> Option<Duration> {
         let there = &self.instances[instance as usize];
         let lane = lane + if way == Direction::There { 0 } else { 8 };
         let network = &self.scenario.network;
@@ -57,7 +77,7 @@ impl World<'_> {
         }
         match if way == Direction::There { there.path.there } else { there.path.back } {
             None => Some(takes),
-            Some(wall) if wall.delivered => Some(wall.until.since(self.now) + takes),
+            Some(wall) if wall.delivered || wall.until <= at => Some(wall.until.since(at) + takes),
             Some(_) => None,
         }
     }

@@ -9,7 +9,7 @@ use mainstay_policy::{
     BreakerState, CheckFailure, CheckResult, CheckSchedule, EndpointState, FleetEvent, Probe, ServiceEvent,
 };
 
-use super::network::{Direction, SYN_AGAIN};
+use super::network::Direction;
 use super::{Checked, Connect, Event, World};
 use crate::account::Sample;
 
@@ -91,10 +91,9 @@ impl World<'_> {
     fn begin_check(&mut self, gateway: u16, service: u16, instance: u32, whose: u64) {
         let timeout = self.check_timeout(service);
         let end = |how| Event::CheckEnd { gateway, service, instance, how };
-        let there = self.pass(gateway, instance, Direction::There, whose, SYN_AGAIN);
-        let back = self.pass(gateway, instance, Direction::Back, whose, SYN_AGAIN);
-        let (opened, how) = match (there, back, self.instances[instance as usize].connect()) {
-            (Some(there), Some(back), Some(how)) if there + back < timeout => (there + back, how),
+        let takes = self.there_and_back(gateway, instance, whose);
+        let (opened, how) = match (takes, self.instances[instance as usize].connect()) {
+            (Some(takes), Some(how)) if takes < timeout => (takes, how),
             _ => return self.plan(timeout, end(Checked::ConnectTimeout)),
         };
         match how {

@@ -210,3 +210,117 @@ fn what_is_played_without_is_told() {
     let told = mainstay_sim::left_out(&config(LEAST), &scaled);
     assert!(told.len() == 1 && told[0].starts_with("service.shop lists its endpoints"), "{told:?}");
 }
+
+/// One call, a second after the beginning, that waits for as long as it takes.
+fn one_call(more: &str) -> String {
+    format!(
+        "name = \"one call\"\nduration = \"20s\"\n[workload]\nservice = \"shop\"\narrivals = \"uniform\"\n\
+         steps = [{{ rate = \"1/s\" }}, {{ at = \"1500ms\", rate = \"off\" }}]\ndeadline = \"30s\"\n{more}\n"
+    )
+}
+
+/// Two services; nothing ends a call but its own deadline.
+const PATIENT: &str = r#"
+[[listener]]
+name = "web"
+address = "127.0.0.1:8080"
+[[route]]
+service = "shop"
+timeout = "30s"
+[service.shop]
+endpoints = ["127.0.0.1:9101"]
+retry = "off"
+outlier = "off"
+breaker = "off"
+timeout = { connect = "20s", attempt = "30s" }
+[service.stock]
+endpoints = ["127.0.0.1:9201"]
+retry = "off"
+"#;
+
+/// The longest answer, in seconds.
+fn longest(report: &Report) -> f64 {
+    report.p999_ms.unwrap_or_default() / 1e3
+}
+
+#[test]
+fn work_goes_on_where_it_stood_however_short_its_instance_stood_still() {
+    let hang = |at: &str, length: &str| {
+        format!("[[fault]]\nat = \"{at}\"\nfor = \"{length}\"\nkind = \"hang\"\ntarget = \"shop\"\n")
+    };
+    let work = "[instance]\nservice = \"shop\"\nservice_time = \"4s\"\n";
+    for (hangs, seconds) in [
+        (hang("2s", "2s"), 6.0),
+        (hang("2s", "10s"), 14.0),
+        // The second one comes while it makes up for the first.
+        (hang("2s", "2s") + &hang("6s", "3s"), 9.0),
+    ] {
+        let report = play(PATIENT, &one_call(&(work.to_owned() + &hangs)), 1).report;
+        assert!((longest(&report) / seconds - 1.0).abs() < 0.01, "{hangs}: {}", longest(&report));
+        let busy = report.instances[0].busy_ratio * 8.0 * 20.0;
+        assert!((busy - 4.0).abs() < 0.2, "standing still is no work: {busy} s, {hangs}");
+    }
+}
+
+#[test]
+fn who_stands_still_reads_no_answer_of_those_whom_it_calls() {
+    let slow = "[[instance]]\nservice = \"shop\"\nservice_time = \"1ms\"\ncalls = [{ service = \"stock\", deadline = \"20s\" }]\n\
+                [[instance]]\nservice = \"stock\"\nservice_time = \"1s\"\n";
+    let hang = "[[fault]]\nat = \"1500ms\"\nfor = \"2s\"\nkind = \"hang\"\ntarget = \"shop\"\n";
+    let report = play(PATIENT, &one_call(&format!("{slow}{hang}")), 1).report;
+    assert!((longest(&report) / 2.5 - 1.0).abs() < 0.01, "{}", longest(&report));
+}
+
+#[test]
+fn a_connection_comes_about_when_the_wall_between_falls_and_no_later() {
+    let wall = "[instance]\nservice = \"shop\"\nservice_time = \"1ms\"\n\
+                [[fault]]\nat = \"500ms\"\nfor = \"2500ms\"\nkind = \"partition\"\ntarget = \"shop\"\ndelivered = true\n";
+    let report = play(PATIENT, &one_call(wall), 1).report;
+    assert!((longest(&report) / 2.0 - 1.0).abs() < 0.01, "{}", longest(&report));
+}
+
+/// Instances of `shop` call `stock`, which answers nobody.
+fn behind(stock: &str) -> Report {
+    let config = PATIENT.replace("[service.stock]", &format!("[service.stock]\n{stock}"));
+    let scenario = "name = \"a silent dependency\"\nduration = \"10s\"\n[workload]\nservice = \"shop\"\nrate = \"50/s\"\n\
+                    [[instance]]\nservice = \"shop\"\nconcurrency = 64\n\
+                    calls = [{ service = \"stock\", deadline = \"100ms\" }]\n[[instance]]\nservice = \"stock\"\n\
+                    [[fault]]\nfor = \"10s\"\nkind = \"stall\"\ntarget = \"stock\"\n";
+    play(&config, scenario, 1).report
+}
+
+#[test]
+fn a_breaker_sees_calls_that_end_at_the_deadline_that_their_caller_told() {
+    let report = behind("");
+    assert!(report.events.iter().any(|event| event.what.starts_with("stock: breaker closed → open")), "{report:?}");
+}
+
+#[test]
+fn a_program_takes_a_fixed_answer_for_what_its_status_says() {
+    let report = behind("fallback = { respond = { status = 200, body = \"[]\" } }");
+    assert_eq!(report.good, report.requests, "{:?}", report.failures);
+    assert_eq!(behind("fallback = { respond = { status = 503 } }").good, 0);
+}
+
+#[test]
+fn each_workload_has_its_figures_and_how_evenly_they_fare() {
+    let scenario = "name = \"two\"\nduration = \"10s\"\n\
+                    [[workload]]\nservice = \"shop\"\nrate = \"100/s\"\n\
+                    [[workload]]\nservice = \"shop\"\nname = \"hasty\"\nrate = \"50/s\"\ndeadline = \"20ms\"\n\
+                    [[workload]]\nservice = \"shop\"\nrate = \"10/s\"\n\
+                    [instance]\nservice_time = { distribution = \"bimodal\", fast = \"5ms\", slow = \"40ms\", share = \"50%\" }\n\
+                    [hold]\nworkload_fairness = \"90%\"\n";
+    let report = play(LEAST, scenario, 1).report;
+    let names: Vec<_> = report.workloads.iter().map(|line| line.name.as_str()).collect();
+    assert_eq!(names, ["shop", "hasty", "shop 2"]);
+    let of = |figure: fn(&mainstay_sim::report::WorkloadLine) -> u64| report.workloads.iter().map(figure).sum::<u64>();
+    assert_eq!((of(|line| line.requests), of(|line| line.good)), (report.requests, report.good));
+    let hasty = &report.workloads[1];
+    assert!((0.4..0.6).contains(&hasty.good_ratio) && hasty.p99_ms < Some(20.0), "{hasty:?}");
+    assert!(report.workloads[0].p99_ms > Some(40.0), "{:?}", report.workloads);
+    let fairness = report.workload_fairness.unwrap();
+    assert!((fairness - hasty.good_ratio).abs() < 1e-6 && !report.held, "{fairness}");
+    let alone = play(LEAST, &shop(10, 10, ""), 1).report;
+    assert_eq!((alone.workloads.len(), alone.workload_fairness), (1, None));
+    assert_eq!(alone.workloads[0].good, alone.good);
+}
