@@ -72,6 +72,8 @@ pub struct Call {
     fallback: Option<FallbackSettings>,
     /// Of its attempts nothing is known but their ends.
     opaque: bool,
+    /// Its driver always tells it when its caller has left.
+    is_kept: bool,
     breaker: Option<BreakerPermit>,
     /// It is the first with its key, and nobody has learned yet what became of it.
     holds_key: bool,
@@ -137,6 +139,7 @@ impl Call {
             retry: None,
             fallback: None,
             opaque: false,
+            is_kept: false,
             breaker: None,
             holds_key: false,
             running: RunningSet::default(),
@@ -168,6 +171,12 @@ impl Call {
     /// its head. To be said before [`Input::Begin`].
     pub fn know_only_ends(&mut self) {
         self.opaque = true;
+    }
+
+    /// Says that the call is never dropped before its end without [`Input::CallerLeft`], so that nothing is done for the case
+    /// that it vanishes. To be said before [`Input::Begin`].
+    pub fn never_vanishes(&mut self) {
+        self.is_kept = true;
     }
 
     /// Tells the call what happened. News that comes too late (of an attempt that was given up) changes nothing.
@@ -323,12 +332,12 @@ impl Call {
 /// Before the attempts: deadline, rate limits, key, breaker, bulkhead.
 impl Call {
     fn begin(&mut self, service: &mut Service, now: Instant) {
-        if self.stage != Stage::Arriving || self.lost.is_some() {
+        if self.stage != Stage::Arriving {
             return;
         }
         self.allowed = self.facts.deadline.since(now);
         self.record.begin(now);
-        self.lost = Some(service.lost_and_found());
+        self.lost = (!self.is_kept).then(|| service.lost_and_found());
         if now >= self.facts.deadline {
             self.refuse(now, Refusal::DeadlinePassed, None);
         } else if self.facts.limited {

@@ -60,10 +60,10 @@ impl Latency {
         let next = match self.estimate {
             None => sample,
             Some(_) => {
-                let expected = self.predicted(now, scale);
+                let kept = decay(now.since(self.at), scale.fade);
+                let expected = self.expected(scale, || kept);
                 let sample =
                     scale.step.map_or(sample, |step| sample.min(step * expected.max(scale.median.unwrap_or(0.0))));
-                let kept = decay(now.since(self.at), scale.fade);
                 sample.max(expected * kept + sample * (1.0 - kept))
             }
         };
@@ -89,13 +89,18 @@ impl Latency {
 
     /// What an attempt is expected to take at `now`, in nanoseconds.
     pub(crate) fn predicted(&self, now: Instant, scale: &Scale) -> f64 {
+        self.expected(scale, || decay(now.since(self.at), scale.fade))
+    }
+
+    /// The same; `kept` says what is left of an estimate.
+    fn expected(&self, scale: &Scale, kept: impl FnOnce() -> f64) -> f64 {
         let rest = scale.median.unwrap_or(UNKNOWN);
         let Some(estimate) = self.estimate else { return rest };
         let estimate = if self.is_price { estimate.min(scale.failure()) } else { estimate };
         if estimate <= rest {
             return estimate;
         }
-        rest + (estimate - rest) * decay(now.since(self.at), scale.fade)
+        rest + (estimate - rest) * kept()
     }
 
     /// Whether anything was ever measured.
@@ -205,6 +210,9 @@ pub(crate) struct Quantile {
     down: f64,
 }
 
+/// Samples from which on every step is the last one's length.
+const SETTLED: u32 = 64;
+
 impl Quantile {
     pub(crate) const fn median() -> Self {
         Self { value: 0.0, samples: 0, up: 0.02, down: 1.0 }
@@ -222,7 +230,7 @@ impl Quantile {
             self.value = sample;
             return;
         }
-        let step = (1.0 / f64::from(self.samples)).max(self.up);
+        let step = if self.samples < SETTLED { (1.0 / f64::from(self.samples)).max(self.up) } else { self.up };
         // A step never passes the sample, so that a constant stream has a constant quantile.
         self.value = if sample > self.value {
             (self.value * (1.0 + step)).min(sample)

@@ -120,6 +120,12 @@ impl Budget {
         self.terms.map_or(f64::INFINITY, |terms| self.level_at(now, terms) as f64 / TOKEN as f64)
     }
 
+    /// Whether a whole token is left.
+    #[must_use]
+    pub fn has_token(&self, now: Instant) -> bool {
+        self.terms.is_none_or(|terms| self.level_at(now, terms) >= TOKEN)
+    }
+
     fn level_at(&self, now: Instant, terms: Terms) -> u64 {
         let trickle = now.since(self.at).as_nanos().saturating_mul(terms.per_nano);
         self.level.saturating_add(trickle).min(terms.cap)

@@ -130,6 +130,12 @@ impl Service {
         self.fleet.compare(now);
     }
 
+    /// Whether [`Service::poll_admitted`] may name a call.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.bulkhead.is_idle()
+    }
+
     /// Calls that wait for a permit.
     #[must_use]
     pub fn waiting(&self) -> u32 {

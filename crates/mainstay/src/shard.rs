@@ -152,6 +152,11 @@ impl<V> State<V> {
         self.waiting.remove(&call)?.admitted
     }
 
+    /// Whether somebody's wait may be over, or there may be something to tell.
+    pub(crate) fn has_more_to_do(&self, now: Instant) -> bool {
+        self.core.has_waiting() || now >= self.news_at
+    }
+
     /// Looks for the calls whose wait is over. To be called after every step.
     pub(crate) fn admit(&mut self, now: Instant) -> Woken {
         let mut woken = Woken::default();

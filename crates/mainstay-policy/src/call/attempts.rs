@@ -100,7 +100,7 @@ impl Call {
     fn head_by(&self, service: &mut Service, now: Instant) -> Instant {
         let another = self.has_fallback_service(service)
             || (self.may_repeat(service, Failure::Timeout, Certainty::Unknown).is_ok()
-                && service.budget.tokens(now) >= 1.0);
+                && service.budget.has_token(now));
         let deadline = self.facts.deadline;
         if another { deadline.min(now + service.settings().timeout.attempt) } else { deadline }
     }
@@ -519,7 +519,7 @@ impl Call {
             Err(NoRetry::BreakerOpen)
         } else if !self.running.has_room() || !service.fleet.has_other(now, self.tried()) {
             Err(NoRetry::NoEndpoint)
-        } else if pays && service.budget.tokens(now) < 1.0 {
+        } else if pays && !service.budget.has_token(now) {
             Err(NoRetry::Budget)
         } else if !service.bulkhead.try_again(self.facts.priority) {
             Err(NoRetry::NoPermit)

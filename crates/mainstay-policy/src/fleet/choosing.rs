@@ -4,7 +4,7 @@ use mainstay_core::{Duration, EndpointId, Instant, Limit, Purpose};
 
 use super::learned::Learned;
 use super::zones::Side;
-use super::{Ask, Choice, Fleet, FleetEvent, NoEndpoint};
+use super::{Ask, Choice, Crossing, Fleet, FleetEvent, NoEndpoint};
 use crate::balance::{Candidates, Excluded, Luck};
 use crate::endpoints::Endpoint;
 use crate::latency::Scale;
@@ -61,17 +61,17 @@ impl Fleet {
 
     fn choose_among(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Choice, NoEndpoint> {
         if let Some(slot) = self.pick_probe(now, ask) {
-            return self.begin(now, slot).ok_or(NoEndpoint::Empty);
+            return self.begin(now, slot, false, None);
         }
         if let Some(slot) = self.pick_trial(now, ask) {
-            return self.begin(now, slot).map(|choice| Choice { trial: true, ..choice }).ok_or(NoEndpoint::Empty);
+            return self.begin(now, slot, true, None);
         }
         let side = self.side_of(ask);
         let on_side = side.and_then(|side| self.pick_among(now, ask, side, &[], true));
         let picked = on_side.or_else(|| self.pick(now, ask, ask.tried)).or_else(|| self.pick_limping(ask));
         let slot = picked.or_else(|| self.pick_again(now, ask)).ok_or_else(|| self.refusal(ask))?;
         let crossing = side.and_then(|side| self.crossing(side, slot));
-        self.begin(now, slot).map(|choice| Choice { crossing, ..choice }).ok_or(NoEndpoint::Empty)
+        self.begin(now, slot, false, crossing)
     }
 
     /// Whether an endpoint that is none of `tried` is usable now, be it busy or not.
@@ -287,9 +287,15 @@ impl Fleet {
         }
     }
 
-    fn begin(&mut self, now: Instant, slot: u32) -> Option<Choice> {
+    fn begin(
+        &mut self,
+        now: Instant,
+        slot: u32,
+        trial: bool,
+        crossing: Option<Crossing>,
+    ) -> Result<Choice, NoEndpoint> {
         let passed_over = self.passed_over();
-        let endpoint = self.endpoints.at_mut(slot)?;
+        let endpoint = self.endpoints.at_mut(slot).ok_or(NoEndpoint::Empty)?;
         let learned = &mut endpoint.learned;
         learned.load.begin(now);
         self.in_flight = self.in_flight.saturating_add(1);
@@ -299,9 +305,9 @@ impl Fleet {
             learned.availability.take_probe();
         }
         let panic = self.census.panic;
-        let choice = Choice { endpoint: endpoint.id, probe, panic, trial: false, crossing: None, passed_over };
+        let endpoint = endpoint.id;
         self.touch(slot);
-        Some(choice)
+        Ok(Choice { endpoint, probe, panic, trial, crossing, passed_over })
     }
 
     fn excluded(&self, candidates: &Candidates, tried: &[EndpointId]) -> Excluded {

@@ -129,9 +129,12 @@ proptest! {
             if success {
                 budget.success(at(now));
                 successes += 1;
-            } else if budget.withdraw(at(now)) {
-                retries += 1;
+                continue;
             }
+            let is_paid = budget.has_token(at(now));
+            prop_assert_eq!(is_paid, budget.tokens(at(now)) >= 1.0);
+            prop_assert_eq!(is_paid, budget.withdraw(at(now)));
+            retries += u64::from(is_paid);
             // In hundredths of a thousandth: share in percent, time in milliseconds.
             let paid = u64::from(cap) * 100_000 + successes * u64::from(share) * 1_000 + now * u64::from(per_second) * 100;
             prop_assert!(retries * 100_000 <= paid);

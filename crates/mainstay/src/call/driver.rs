@@ -13,7 +13,7 @@ use mainstay_policy::{
 
 use super::Attempt;
 use crate::error::{Unanswered, certainty_of};
-use crate::shard::{NEWS_EVERY, News, State, Woken};
+use crate::shard::{NEWS_EVERY, State};
 use crate::sync::{Place, RateLimiter};
 use crate::{Error, Facts, Service};
 
@@ -159,6 +159,8 @@ impl<S: Borrow<Service<V>>, V: Clone> Driver<S, V> {
             call.handle_input(&mut state.core, now, Input::BodyNotKept);
         }
         call.know_only_ends();
+        // Who drops it on its way says so, below.
+        call.never_vanishes();
         call.handle_input(&mut state.core, now, Input::Begin);
         finish(service, self.shard, call, &mut self.waits, state, now, cx.waker())
     }
@@ -248,21 +250,30 @@ fn finish<V: Clone>(
         waits.queued = false;
         state.forget(call.id());
     }
-    let (woken, news) = close(call, &mut state, now, waits.priority);
-    drop(state);
-    woken.wake();
-    if let Some(news) = news {
-        service.tell(shard, now, news);
-    }
+    close(service, shard, call, state, now, waits.priority);
     steps
 }
 
 /// What is left to do for the shard, whoever ends a step.
-fn close<V>(call: &mut Call, state: &mut State<V>, now: Instant, priority: Priority) -> (Woken, Option<News>) {
+fn close<V>(
+    service: &Service<V>,
+    shard: usize,
+    call: &mut Call,
+    mut state: MutexGuard<'_, State<V>>,
+    now: Instant,
+    priority: Priority,
+) {
     if call.has_ended() {
         state.settle(call, priority);
     }
-    (state.admit(now), state.news(now))
+    if state.has_more_to_do(now) {
+        let (woken, news) = (state.admit(now), state.news(now));
+        drop(state);
+        woken.wake();
+        if let Some(news) = news {
+            service.tell(shard, now, news);
+        }
+    }
 }
 
 fn collect<V: Clone>(
@@ -357,11 +368,6 @@ impl<S: Borrow<Service<V>>, V> Drop for Driver<S, V> {
         }
         call.handle_input(&mut state.core, now, Input::CallerLeft);
         while call.poll_output().is_some() {}
-        let (woken, news) = close(call, &mut state, now, self.waits.priority);
-        drop(state);
-        woken.wake();
-        if let Some(news) = news {
-            service.tell(self.shard, now, news);
-        }
+        close(service, self.shard, call, state, now, self.waits.priority);
     }
 }
