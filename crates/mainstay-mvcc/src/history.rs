@@ -25,6 +25,12 @@ impl History {
         self.starts.first() as Revision
     }
 
+    /// The oldest revision of which nothing has left.
+    pub(crate) fn first_whole(&self) -> Revision {
+        let begun = self.starts.get(self.starts.first()).is_some_and(|start| *start < self.writes.first());
+        self.first() + i64::from(begun)
+    }
+
     /// Adds a write of the youngest revision or of the one after it.
     pub(crate) fn push(&mut self, write: Write) {
         while self.starts.end() <= write.main as u64 {
@@ -33,10 +39,10 @@ impl History {
         self.writes.push(write);
     }
 
-    /// The writes of a revision; none if it is not in here.
-    pub(crate) fn of(&self, revision: Revision) -> impl Iterator<Item = &Write> {
+    /// The writes of a revision from this one of them on; none if it is not in here.
+    pub(crate) fn of(&self, revision: Revision, from: u64) -> impl Iterator<Item = &Write> {
         let (start, end) = self.bounds(revision);
-        (start..end).filter_map(|number| self.writes.get(number))
+        (start.saturating_add(from)..end).filter_map(|number| self.writes.get(number))
     }
 
     pub(crate) fn count(&self, revision: Revision) -> u64 {
@@ -94,7 +100,8 @@ mod tests {
         let mut gone = Vec::new();
         while let Some(write) = history.pop_before(4) {
             gone.push((write.main, write.sub));
-            assert_eq!(history.of(4).count(), 1);
+            assert_eq!(history.first_whole(), if write.main == 2 { 3 } else { 4 });
+            assert_eq!(history.of(4, 0).count(), 1);
         }
         assert_eq!((gone, history.first()), (writes[..4].to_vec(), 4));
     }

@@ -64,13 +64,23 @@ impl Index {
         }
     }
 
-    /// Forgets what a write of this key has made old, and the write itself if it is a deletion and `whole`. Returns what
-    /// the quota counted for it.
-    pub(crate) fn forget_before(&mut self, write: &Write, whole: bool) -> u64 {
-        let Some(chain) = self.keys.get_mut(write.key()) else { return 0 };
-        let (cost, empty) = chain.forget_before((write.main, write.sub), whole && write.deleted);
+    /// Forgets what this write, which nobody can ask for any more, has made old, and the write itself if it is a deletion.
+    /// Returns what the quota counted for it.
+    pub(crate) fn forget(&mut self, write: &Write) -> u64 {
+        self.forget_before(write.key(), (write.main, write.sub + u32::from(write.deleted)))
+    }
+
+    /// Forgets what this write, of the oldest revision that can be asked for, has made old. Returns what the quota counted
+    /// for it.
+    pub(crate) fn forget_below(&mut self, write: &Write) -> u64 {
+        self.forget_before(write.key(), (write.main, 0))
+    }
+
+    fn forget_before(&mut self, key: &[u8], place: (Revision, u32)) -> u64 {
+        let Some(chain) = self.keys.get_mut(key) else { return 0 };
+        let (cost, empty) = chain.forget_before(place);
         if empty {
-            self.keys.remove(write.key());
+            self.keys.remove(key);
         }
         cost
     }
@@ -146,8 +156,8 @@ impl Chain {
         }
     }
 
-    fn forget_before(&mut self, place: (Revision, u32), whole: bool) -> (u64, bool) {
-        let old = |write: &Write| (write.main, write.sub) < place || (whole && (write.main, write.sub) == place);
+    fn forget_before(&mut self, place: (Revision, u32)) -> (u64, bool) {
+        let old = |write: &Write| (write.main, write.sub) < place;
         match self {
             Self::One(write) => match old(write) {
                 true => (write.cost(), true),

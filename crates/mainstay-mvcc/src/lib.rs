@@ -12,10 +12,13 @@
 
 mod check;
 mod command;
+mod cursor;
 mod frozen;
 mod hash;
 mod history;
+mod hub;
 mod index;
+mod intervals;
 mod key;
 mod lease;
 mod pin;
@@ -32,8 +35,10 @@ pub use command::{
     Applied, Command, Compare, Delete, Deleted, Done, LeaseId, Op, Put, Refused, Relation, Response, Revision, Target,
     Txn, TxnDone,
 };
+pub use cursor::{Budget, Cursor, Step};
+pub use hub::{Happened, Hub, Standing, WatchId};
 pub use lease::Granted;
-pub use pin::Pin;
+pub use pin::{Mark, Pin};
 pub use read::{Found, KeyValue, Order, Range, SortBy};
 pub use span::{End, Span};
 pub use store::Store;

@@ -1,5 +1,6 @@
 //! A hold on what the store remembers, for as long as somebody reads it piece by piece.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use crate::command::{LeaseId, Revision};
@@ -26,10 +27,24 @@ impl Pin {
     }
 }
 
-/// The pins that are held.
+/// A place that follows the store. What happened after it is not forgotten while it is held.
+#[derive(Debug)]
+pub struct Mark {
+    passed: Arc<AtomicI64>,
+}
+
+impl Mark {
+    /// Moves on: what happened up to this revision is needed no more.
+    pub fn passed(&self, revision: Revision) {
+        self.passed.store(revision, Relaxed);
+    }
+}
+
+/// The pins and marks that are held.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
     views: Vec<Weak<View>>,
+    marks: Vec<Weak<AtomicI64>>,
 }
 
 impl Pins {
@@ -40,8 +55,17 @@ impl Pins {
         Pin { view }
     }
 
+    pub(crate) fn mark(&mut self, revision: Revision) -> Mark {
+        let passed = Arc::new(AtomicI64::new(revision));
+        self.marks.retain(|mark| mark.strong_count() > 0);
+        self.marks.push(Arc::downgrade(&passed));
+        Mark { passed }
+    }
+
     /// The oldest revision that somebody still wants to read.
     pub(crate) fn oldest(&self) -> Option<Revision> {
-        self.views.iter().filter_map(Weak::upgrade).map(|view| view.compacted).min()
+        let views = self.views.iter().filter_map(Weak::upgrade).map(|view| view.compacted);
+        let marks = self.marks.iter().filter_map(Weak::upgrade).map(|passed| passed.load(Relaxed) + 1);
+        views.chain(marks).min()
     }
 }

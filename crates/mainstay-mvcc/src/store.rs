@@ -15,12 +15,15 @@ use crate::history::History;
 use crate::index::Index;
 use crate::key::Key;
 use crate::lease::{Granted, Leases};
-use crate::pin::{Pin, Pins, View};
+use crate::pin::{Mark, Pin, Pins, View};
 use crate::read::KeyValue;
 use crate::span::Span;
 
 /// The revision of a store in which nothing was written.
 const BEGINNING: Revision = 1;
+
+/// The revision of the first write.
+pub(crate) const FIRST_WRITE: Revision = BEGINNING + 1;
 
 /// What [`Store::compacted`] says of a store that never was, as etcd has it.
 const NEVER: Revision = -1;
@@ -129,14 +132,14 @@ impl Store {
         let floor = self.pins.oldest().unwrap_or(self.compacted).min(self.compacted);
         for _ in 0..budget {
             if let Some(write) = self.history.pop_before(floor) {
-                self.bytes = self.bytes.saturating_sub(self.index.forget_before(&write, true));
+                self.bytes = self.bytes.saturating_sub(self.index.forget(&write));
                 continue;
             }
             if self.seen_at_floor.0 != floor {
                 self.seen_at_floor = (floor, 0);
             }
             let Some(write) = self.history.nth(floor, self.seen_at_floor.1) else { return false };
-            self.bytes = self.bytes.saturating_sub(self.index.forget_before(write, false));
+            self.bytes = self.bytes.saturating_sub(self.index.forget_below(write));
             self.seen_at_floor.1 += 1;
         }
         true
@@ -146,6 +149,11 @@ impl Store {
     pub fn pin(&mut self) -> Pin {
         let leases = self.leases.all().collect();
         self.pins.add(View { revision: self.revision, compacted: self.compacted, leases })
+    }
+
+    /// A place that follows the store: what happened after it is not forgotten until it has moved on.
+    pub fn mark(&mut self) -> Mark {
+        self.pins.mark(self.revision)
     }
 
     pub(crate) fn index(&self) -> &Index {

@@ -4,7 +4,11 @@
 //! that must speak with other members waits no longer than a deadline of its own and then says so: the outcome of a
 //! command is unknown after [`Failure::Timeout`], and certain after everything else.
 
-use mainstay_mvcc::{Applied, Command, Event, Found, LeaseId, Range, Refused, Revision, Watch};
+use std::sync::Arc;
+
+use mainstay_mvcc::{Applied, Command, Found, LeaseId, Range, Refused, Revision, Watch};
+
+use crate::watch::{Watcher, Watches};
 
 /// One member of the store. A clone is another handle of the same.
 #[derive(Debug, Clone)]
@@ -157,7 +161,7 @@ impl Engine {
     /// Watches keys.
     #[must_use]
     pub fn watch(&self, watch: Watch) -> Watcher {
-        Watcher { watch }
+        Watches::new(Arc::default()).open(watch)
     }
 
     /// The members.
@@ -178,35 +182,5 @@ impl Engine {
     /// The revision is not there.
     pub fn hash(&self, revision: Revision) -> Result<(u32, Revision, Revision), Refused> {
         Ok((0, revision, 0))
-    }
-}
-
-/// What a watch brings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// What happened, in order: one or more whole revisions, never a part of one.
-    Events(Vec<Event>),
-    /// What it would bring next is no longer remembered: the watch has ended.
-    Compacted(Revision),
-}
-
-/// A watch that is open. It holds a bounded amount of memory however slowly it is read: it is a place in what the store
-/// remembers, not a queue.
-#[derive(Debug)]
-pub struct Watcher {
-    watch: Watch,
-}
-
-impl Watcher {
-    /// The next that happened.
-    pub async fn next(&mut self) -> Seen {
-        let _ = &self.watch;
-        std::future::pending().await
-    }
-
-    /// Up to which revision everything has been brought, if nothing is waiting: what a progress notification may say.
-    #[must_use]
-    pub fn synced(&self) -> Option<Revision> {
-        None
     }
 }

@@ -2,5 +2,7 @@
 
 mod engine;
 pub mod etcd;
+mod watch;
 
-pub use engine::{Engine, Failure, Header, Lease, Member, Seen, Status, Watcher};
+pub use engine::{Engine, Failure, Header, Lease, Member, Status};
+pub use watch::{Seen, Watcher, Watches};

@@ -1,7 +1,7 @@
 //! Commands and questions, drawn: few keys, so that they meet.
 
 use bytes::Bytes;
-use mainstay_mvcc::{Command, Compare, Delete, End, Op, Order, Put, Range, Relation, SortBy, Span, Target, Txn};
+use mainstay_mvcc::{Command, Compare, Delete, End, Op, Order, Put, Range, Relation, SortBy, Span, Target, Txn, Watch};
 use proptest::prelude::*;
 
 const LONG: &str = "a key that is too long for the index to hold it by itself";
@@ -53,6 +53,17 @@ pub(crate) fn range() -> impl Strategy<Value = Range> {
                 max_create,
             },
         )
+}
+
+pub(crate) fn watch() -> impl Strategy<Value = Watch> {
+    let kinds = prop_oneof![3 => Just((true, true)), 1 => Just((true, false)), 1 => Just((false, true))];
+    (span(), revision(), kinds, any::<bool>()).prop_map(|(span, from, (puts, deletes), previous)| Watch {
+        span,
+        from,
+        puts,
+        deletes,
+        previous,
+    })
 }
 
 fn compare() -> impl Strategy<Value = Compare> {

@@ -1,6 +1,6 @@
 //! What holds whatever the commands: the store answers as its simplest model does.
 
-use mainstay_mvcc::{Command, Range, Span, Store};
+use mainstay_mvcc::{Budget, Command, Cursor, Event, Hub, Range, Span, Standing, Step, Store, Watch, WatchId};
 use proptest::prelude::*;
 
 use crate::draw;
@@ -23,7 +23,105 @@ fn alike(store: &Store, model: &Model, asked: &[Range]) {
     }
 }
 
+/// A watcher as a driver runs it: it looks when the hub says so, as far as the hub says.
+struct Watcher {
+    cursor: Cursor,
+    until: i64,
+    id: WatchId,
+    seen: Vec<Event>,
+    over: bool,
+}
+
+impl Watcher {
+    fn open(store: &Store, hub: &mut Hub<()>, watch: &Watch) -> Self {
+        let cursor = store.watch(watch.clone());
+        let id = hub.join(watch, cursor.next(), ());
+        Self { cursor, until: 0, id, seen: vec![], over: false }
+    }
+
+    fn run(&mut self, store: &Store, hub: &mut Hub<()>, budget: Budget, steps: usize) {
+        for _ in 0..steps {
+            if self.cursor.next() > self.until {
+                match hub.take(self.id) {
+                    Standing::Behind(from, until) => {
+                        self.cursor.skip_to(from);
+                        self.until = until;
+                    }
+                    Standing::Synced(at) => {
+                        self.cursor.skip_to(at + 1);
+                        self.until = at;
+                        break;
+                    }
+                }
+            }
+            match store.step(&mut self.cursor, self.until, budget) {
+                Step::Events { events, .. } => self.seen.extend(events),
+                Step::Onward | Step::Nothing => {}
+                Step::Compacted(_) => self.over = true,
+            }
+        }
+    }
+}
+
+/// What a watch must have brought, of everything that happened.
+fn expected(model: &Model, watch: &Watch, from: i64) -> Vec<Event> {
+    let all = model.events.iter().enumerate().filter(|(revision, _)| *revision as i64 >= from);
+    let wanted =
+        |event: &&Event| watch.span.contains(&event.kv.key) && if event.deleted { watch.deletes } else { watch.puts };
+    all.flat_map(|(_, events)| events.iter().filter(wanted).cloned()).collect()
+}
+
 proptest! {
+    #[test]
+    fn a_watch_brings_everything_once_and_in_order(
+        commands in prop::collection::vec((draw::command(), 0..4usize, 0..3usize, 0..3usize), 1..60),
+        watches in prop::collection::vec((draw::watch(), 0..40usize), 1..6),
+        budget in (1..4usize, 1..30usize, 1..4usize),
+    ) {
+        let budget = Budget { events: budget.0, bytes: budget.1, looks: budget.2 };
+        let (mut store, mut model, mut hub) = (Store::new(), Model::new(), Hub::new(1));
+        let mark = store.mark();
+        let mut open: Vec<(Watch, i64, Watcher)> = vec![];
+        let mut happened = vec![];
+        for (at, (command, tidy, heard, steps)) in commands.iter().enumerate() {
+            for (watch, _) in watches.iter().filter(|(_, when)| *when == at) {
+                let from = if watch.from > 0 { watch.from } else { model.revision() + 1 };
+                open.push((watch.clone(), from, Watcher::open(&store, &mut hub, watch)));
+                if from < model.compacted {
+                    let (_, _, watcher) = open.last_mut().unwrap();
+                    let step = store.step(&mut watcher.cursor, 1, budget);
+                    prop_assert_eq!(step, Step::Compacted(model.compacted));
+                }
+            }
+            store.apply(command);
+            model.apply(command);
+            prop_assert!(store.happened(&hub, *heard, &mut happened));
+            hub.hear(&happened, |()| {});
+            mark.passed(hub.passed());
+            for (_, _, watcher) in &mut open {
+                watcher.run(&store, &mut hub, budget, *steps);
+            }
+            store.tidy(*tidy);
+        }
+        while hub.passed() < store.revision() {
+            prop_assert!(store.happened(&hub, 2, &mut happened));
+            hub.hear(&happened, |()| {});
+        }
+        for (watch, from, watcher) in &mut open {
+            watcher.run(&store, &mut hub, budget, 1_000);
+            watcher.seen.iter_mut().for_each(|event| {
+                let before = event.previous.take();
+                let at = model.maps[event.kv.modified as usize - 1].get(&event.kv.key);
+                assert!(before.is_none() || (watch.previous && before.as_ref() == at));
+            });
+            let expected = expected(&model, watch, *from);
+            match watcher.over {
+                true => prop_assert_eq!(&watcher.seen[..], &expected[..watcher.seen.len()]),
+                false => prop_assert_eq!(&watcher.seen, &expected),
+            }
+        }
+    }
+
     #[test]
     fn the_store_is_its_model(
         commands in prop::collection::vec((draw::command(), 0..4usize), 1..60),

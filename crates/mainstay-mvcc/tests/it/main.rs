@@ -8,3 +8,4 @@ mod draw;
 mod laws;
 mod model;
 mod support;
+mod watching;

@@ -12,7 +12,8 @@ use super::face::Face;
 use super::hold::{self, Place, first, queue, still};
 use super::refusal::{self, status};
 use super::wire::v3electionpb as pb;
-use crate::engine::{Header, Seen, Watcher};
+use crate::engine::Header;
+use crate::watch::{Seen, Watcher};
 
 /// Has the leader's key do this, if the caller still leads.
 async fn as_leader(face: &Face, leader: &pb::LeaderKey, op: Op) -> Result<Header, Status> {

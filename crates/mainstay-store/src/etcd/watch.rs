@@ -24,7 +24,7 @@ use super::answer;
 use super::face::{Face, wants_leader};
 use super::refusal::{self, status};
 use super::wire::etcdserverpb as pb;
-use crate::engine::{Seen, Watcher};
+use crate::watch::{Seen, Watcher};
 use pb::watch_create_request::FilterType;
 use pb::watch_request::RequestUnion;
 
