@@ -121,7 +121,7 @@ pub enum Op {
     /// Deletes keys.
     Delete(Delete),
     /// A transaction within.
-    Txn(Txn),
+    Txn(#[serde(deserialize_with = "crate::codec::deeper")] Txn),
 }
 
 /// What a command did.

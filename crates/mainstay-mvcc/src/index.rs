@@ -37,6 +37,16 @@ impl Index {
         self.keys.range::<[u8], _>((bound, Bound::Unbounded))
     }
 
+    /// Adds a write to its key.
+    pub(crate) fn push(&mut self, write: Write) {
+        match self.keys.entry(Key::from(write.key())) {
+            Entry::Occupied(mut entry) => entry.get_mut().push(write),
+            Entry::Vacant(entry) => {
+                entry.insert(Chain::One(write));
+            }
+        }
+    }
+
     /// Adds a write to a key: `write` is told the last one there, if the key lives, and may decline.
     pub(crate) fn change(&mut self, key: &[u8], write: impl FnOnce(Option<&Write>) -> Option<Write>) {
         match self.keys.entry(Key::from(key)) {

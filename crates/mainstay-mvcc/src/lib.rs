@@ -8,9 +8,9 @@
 //! revisions. One command that writes anything makes one revision; all its writes share that main revision and are told
 //! apart by the order in which they happened. A store without a write stands at revision 1.
 
-#![allow(dead_code, reason = "the snapshot of the data is to read it")]
-
 mod check;
+mod clock;
+mod codec;
 mod command;
 mod cursor;
 mod frozen;
@@ -25,12 +25,15 @@ mod pin;
 mod range;
 mod read;
 mod ring;
+mod snapshot;
 mod span;
 mod store;
 mod txn;
 mod varint;
 mod watch;
 
+pub use clock::LeaseClock;
+pub use codec::Damaged;
 pub use command::{
     Applied, Command, Compare, Delete, Deleted, Done, LeaseId, Op, Put, Refused, Relation, Response, Revision, Target,
     Txn, TxnDone,
@@ -40,6 +43,7 @@ pub use hub::{Happened, Hub, Standing, WatchId};
 pub use lease::Granted;
 pub use pin::{Mark, Pin};
 pub use read::{Found, KeyValue, Order, Range, SortBy};
+pub use snapshot::{Restore, Saving};
 pub use span::{End, Span};
 pub use store::Store;
 pub use watch::{Event, Watch};

@@ -156,6 +156,33 @@ impl Store {
         self.pins.mark(self.revision)
     }
 
+    /// An empty one that stands at this revision, for [`Store::restore`].
+    pub(crate) fn restoring(revision: Revision, compacted: Revision, first: Revision) -> Self {
+        Self { revision, compacted, history: History::after(first - 1), ..Self::new() }
+    }
+
+    /// Takes on a write as it was, which comes after all of its key and, if it `happened` since the compaction, of all.
+    pub(crate) fn restore(&mut self, write: Write, happened: bool) {
+        self.bytes += write.cost();
+        if happened {
+            self.history.push(write.clone());
+        }
+        self.index.push(write);
+    }
+
+    /// Takes on the leases, once every write is there. `false` when a key hangs on one that is not among them.
+    pub(crate) fn restored(&mut self, leases: &[(LeaseId, i64)]) -> bool {
+        leases.iter().for_each(|(id, ttl)| self.leases.grant(*id, *ttl));
+        for (key, chain) in self.index.after(None) {
+            let lease = chain.at(Revision::MAX).map_or(0, |write| write.state().lease);
+            if lease != 0 && self.leases.ttl(lease).is_none() {
+                return false;
+            }
+            self.leases.moved(key.as_ref(), 0, lease);
+        }
+        true
+    }
+
     pub(crate) fn index(&self) -> &Index {
         &self.index
     }

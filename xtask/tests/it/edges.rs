@@ -14,7 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mainstay-http1", &[]),
     ("mainstay-config", &["mainstay-core", "mainstay-policy"]),
     ("mainstay-telemetry", &["mainstay-core", "mainstay-policy"]),
-    ("mainstay-mvcc", &[]),
+    ("mainstay-mvcc", &["mainstay-core"]),
     ("mainstay-wal", &[]),
     ("mainstay-store", &["mainstay-mvcc"]),
     ("mainstay-discover", &["mainstay-policy", "mainstay-config"]),

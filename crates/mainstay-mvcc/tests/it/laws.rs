@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use crate::draw;
 use crate::model::Model;
+use crate::snapshots::{restore, save};
 
 /// Whoever reads learns the same of both.
 fn alike(store: &Store, model: &Model, asked: &[Range]) {
@@ -61,6 +62,11 @@ impl Watcher {
             }
         }
     }
+}
+
+fn everything() -> Watch {
+    let span = Span::of("\0".into(), "\0".into());
+    Watch { span, from: 0, puts: true, deletes: true, previous: true }
 }
 
 /// What a watch must have brought, of everything that happened.
@@ -149,6 +155,48 @@ proptest! {
         while late.tidy(1000) {}
         prop_assert_eq!(early.hash(0), late.hash(0));
         prop_assert_eq!(early.bytes(), late.bytes());
+    }
+
+    #[test]
+    fn a_store_that_was_written_and_read_back_is_the_same(
+        commands in prop::collection::vec((draw::command(), 0..4usize), 1..60),
+        piece in 1..200usize,
+        asked in prop::collection::vec(draw::range(), 12),
+        more in prop::collection::vec(draw::command(), 1..10),
+    ) {
+        let (mut store, mut model) = (Store::new(), Model::new());
+        for (command, tidy) in &commands {
+            store.apply(command);
+            model.apply(command);
+            store.tidy(*tidy);
+        }
+        let bytes = save(&mut store, piece);
+        while store.tidy(100) {}
+        prop_assert_eq!(&save(&mut store, piece), &bytes, "whatever has been forgotten by then");
+        let mut restored = restore(&bytes.concat()).unwrap();
+        prop_assert_eq!(restored.bytes(), store.bytes());
+        for command in more.iter().map(Some).chain([None]) {
+            alike(&restored, &model, &asked);
+            for revision in model.compacted.max(0)..=model.revision() {
+                prop_assert_eq!(restored.hash(revision), store.hash(revision));
+                let watch = Watch { from: revision, ..everything() };
+                let budget = Budget { events: 1_000, ..Budget::default() };
+                let events = |store: &Store| store.step(&mut store.watch(watch.clone()), store.revision(), budget);
+                prop_assert_eq!(events(&restored), events(&store));
+            }
+            if let Some(command) = command {
+                prop_assert_eq!(restored.apply(command), store.apply(command));
+                model.apply(command);
+            }
+        }
+        prop_assert_eq!(save(&mut restored, piece), save(&mut store, piece));
+    }
+
+    #[test]
+    fn a_command_is_read_as_it_was_written(command in draw::command()) {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        prop_assert_eq!(Command::decode(&bytes), Ok(command));
     }
 
     #[test]

@@ -7,5 +7,6 @@ mod data;
 mod draw;
 mod laws;
 mod model;
+mod snapshots;
 mod support;
 mod watching;
