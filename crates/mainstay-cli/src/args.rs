@@ -10,6 +10,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use mainstay_core::{Duration, Rate, Ratio};
 
 use crate::instance::Spread;
+use crate::store::StoreArgs;
 
 /// Keeps a service answering while parts of it fail.
 #[derive(Debug, Parser)]
@@ -58,8 +59,8 @@ pub(crate) enum Verb {
     Watchdog(WatchdogArgs),
     #[command(hide = true)]
     Exec(ExecArgs),
-    #[command(hide = true, disable_help_flag = true)]
-    Store(Later),
+    /// Read, write, watch and look after the consensus store, or an etcd cluster
+    Store(StoreArgs),
     #[command(hide = true, disable_help_flag = true)]
     Registry(Later),
     #[command(hide = true, disable_help_flag = true)]
@@ -525,8 +526,8 @@ mod tests {
 
     #[test]
     fn a_verb_of_a_later_version_is_known_whatever_follows_it() {
-        let args = Args::try_parse_from(["mainstay", "store", "-c", "x.toml", "--seed", "1"]).unwrap();
-        assert!(matches!(args.verb, Verb::Store(_)));
+        let args = Args::try_parse_from(["mainstay", "registry", "-c", "x.toml", "--seed", "1"]).unwrap();
+        assert!(matches!(args.verb, Verb::Registry(_)));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod print;
 mod progress;
 mod show;
 mod simulate;
+mod store;
 mod top;
 
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ fn dispatch(verb: Verb) -> Outcome {
         Verb::Drill(args) => drill::command(args),
         Verb::Watchdog(args) => drill::watchdog(&args),
         Verb::Exec(args) => family::become_program(args.with_parent, &args.command),
-        Verb::Store(_) => later("store"),
+        Verb::Store(args) => store::command(&args),
         Verb::Registry(_) => later("registry"),
         Verb::Backup(_) => later("backup"),
         Verb::Explain(args) => admin::explain(&args),

@@ -41,6 +41,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// In the file's order; a [`RateLimitId`] is a position here.
     pub rate_limits: Vec<RateLimit>,
+    /// This node's replica of the consensus store. Default none.
+    pub store: Option<Store>,
 }
 
 /// The position of a listener in [`Config::listeners`].
@@ -64,12 +66,31 @@ pub struct Node {
     pub region: String,
     /// Where it stands in its region: endpoints of this zone come first. Default not told.
     pub zone: String,
+    /// Where what must survive is kept. Default `mainstay-data`, beside where the process was started.
+    pub data_dir: PathBuf,
     /// How many threads carry calls; `None` for one per core.
     pub workers: Option<NonZeroUsize>,
     /// The longest that a stopping node waits for what runs. Default 30 s.
     pub drain: Duration,
     /// How long a stopping node still accepts after its readiness fails. Default none.
     pub drain_delay: Duration,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Where clients speak the etcd API. Default `127.0.0.1:2379`.
+    pub client: SocketAddr,
+    /// Where other members reach it. Default `127.0.0.1:2380`.
+    pub peer: SocketAddr,
+    /// The members of a new cluster, name and peer address; nobody for a cluster of one. Default nobody.
+    pub members: Vec<(String, String)>,
+    /// The longest that a dead leader goes unnoticed. Default 1 s.
+    pub election: Duration,
+    /// How much the data may take. Default 2 GiB.
+    pub quota: Bytes,
+    /// How long old revisions are remembered; `None` for as long as nobody compacts. Default 1 h.
+    pub keep: Option<Duration>,
 }
 
 /// `[admin]`

@@ -113,16 +113,6 @@ impl<'a> Section<'a> {
         self.sink.error(Some(&entry.key_at), &self.path_of(key), fault);
     }
 
-    /// A table of the contract that this version does not have.
-    pub(crate) fn later_table(&mut self, key: &'static str) {
-        self.asked.push(key);
-        self.list(key, Some(&Tree::word("off", &At::Default)), Some(LATER));
-        let Some(entry) = self.given(key).filter(|entry| entry.node.text() != Some("off")) else { return };
-        let fault = Fault::new(format!("[{}] is known, but not in this version", self.header_of(key)))
-            .help("leave the table away");
-        self.sink.error(Some(&entry.key_at), &self.path_of(key), fault);
-    }
-
     /// A secret, or `"off"`. A variable of the environment that sets the key holds the secret itself, because there it
     /// is as safe as one that `{ env = … }` names.
     pub(crate) fn secret(&mut self, key: &'static str) -> Option<Secret> {

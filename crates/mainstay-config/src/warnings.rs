@@ -1,5 +1,5 @@
 //! What can be meant, but hardly is: a route that never matches, a service that nothing leads to, a listener without
-//! routes, and settings that fight each other (`fights`). The defaults raise none of these.
+//! routes, a store that is open or cannot use a member, and settings that fight each other (`fights`). The defaults raise none of these.
 
 mod fights;
 mod said;
@@ -14,7 +14,36 @@ pub(crate) fn look(config: &Config, tree: &Tree, sink: &Sink<'_>) {
     routes_in_the_shadow(config, tree, sink);
     idle_listeners(config, tree, sink);
     unreached_services(config, tree, sink);
+    an_open_store(config, tree, sink);
+    an_even_number_of_members(config, tree, sink);
     fights::look(config, &said::Notes { tree, sink });
+}
+
+fn an_open_store(config: &Config, tree: &Tree, sink: &Sink<'_>) {
+    let Some(store) = &config.store else { return };
+    for (key, address) in [("client", store.client), ("peer", store.peer)] {
+        if address.ip().to_canonical().is_loopback() {
+            continue;
+        }
+        let fault = Fault::new(format!("the store is open to everybody who reaches {address}"))
+            .help("keep it in a network that only its members and clients reach: it asks for no certificate yet");
+        sink.warning(of_store(tree, key), &format!("store.{key}"), fault);
+    }
+}
+
+fn an_even_number_of_members(config: &Config, tree: &Tree, sink: &Sink<'_>) {
+    let members = config.store.as_ref().map_or(0, |store| store.members.len());
+    if members == 0 || members % 2 == 1 {
+        return;
+    }
+    let fault = Fault::new(format!("{members} members bear the loss of no more of them than {} do", members - 1))
+        .help("take an odd number: three bear the loss of one, five of two");
+    sink.warning(of_store(tree, "members"), "store.members", fault);
+}
+
+/// Where a key of the store stands.
+fn of_store<'a>(tree: &'a Tree, key: &str) -> Option<&'a At> {
+    tree.get("store")?.node.get(key).map(|entry| &entry.node.at)
 }
 
 fn routes_in_the_shadow(config: &Config, tree: &Tree, sink: &Sink<'_>) {

@@ -125,7 +125,7 @@ pub enum Op {
 }
 
 /// What a command did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The store's revision afterwards: one more than before if anything was written.
     pub revision: Revision,
@@ -134,7 +134,7 @@ pub struct Applied {
 }
 
 /// What a command that was carried out answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Done {
     /// A key was set; with what it was before, where that was wanted and there was something.
     Put(Option<KeyValue>),
@@ -156,7 +156,7 @@ pub enum Done {
 }
 
 /// Keys were deleted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deleted {
     /// How many.
     pub count: i64,
@@ -165,7 +165,7 @@ pub struct Deleted {
 }
 
 /// What a transaction did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TxnDone {
     /// Whether all comparisons held.
     pub succeeded: bool,
@@ -174,7 +174,7 @@ pub struct TxnDone {
 }
 
 /// What one thing of a transaction answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
     /// It read.
     Range(Found),
@@ -187,7 +187,7 @@ pub enum Response {
 }
 
 /// Why a command or a question was refused. Nothing was changed by it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refused {
     /// The revision is older than what is remembered, which begins at `at`.
     #[error("the revision has been compacted; the oldest that is remembered is {at}")]
@@ -222,4 +222,7 @@ pub enum Refused {
     /// A lease is longer than a lease may be.
     #[error("a lease lives 9000000000 seconds at the most")]
     LeaseTooLong,
+    /// The command is of a version that this member does not know; all members of a version pass it over alike.
+    #[error("the command is of a version that this member does not know")]
+    Unreadable,
 }

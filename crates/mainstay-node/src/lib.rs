@@ -10,6 +10,8 @@ mod file;
 mod node;
 mod running;
 mod shared;
+mod store;
 
 pub use file::{ConfigError, ConfigFile};
 pub use node::{Ending, Node, StartError};
+pub use store::StoreError;

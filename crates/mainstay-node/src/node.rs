@@ -24,6 +24,7 @@ use crate::descriptors::{self, Room};
 use crate::file::{ConfigFile, Watch};
 use crate::running::Running;
 use crate::shared::Shared;
+use crate::store::{Replica, StoreError};
 
 /// How often the configuration's file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The gateway does not start.
     #[error("the gateway cannot start")]
     Gateway(#[source] mainstay_gateway::StartError),
+    /// The store does not start.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// How a node ended.
@@ -66,6 +70,7 @@ pub struct Node {
     admin: SocketAddr,
     probe: Option<SocketAddr>,
     listeners: Vec<(String, SocketAddr)>,
+    store: Option<Replica>,
     stop_admin: watch::Sender<bool>,
     tasks: JoinSet<()>,
     watcher: tokio::task::AbortHandle,
@@ -99,7 +104,8 @@ impl Node {
         let guard = Guard::new(config.admin.address.ip(), config.admin.token.clone());
         let shared = Arc::new(Shared::new((gateway, began), access, file, guard.clone(), Arc::new(loaded)));
         let listeners = shared.gateway.addresses().await;
-        Ok(Self::serve(shared, guard, admin, probe, listeners))
+        let store = Replica::start(&config, &shared.name()).await?;
+        Ok(Self { store, ..Self::serve(shared, guard, admin, probe, listeners) })
     }
 
     fn serve(
@@ -125,7 +131,7 @@ impl Node {
         let told = |text: String| Some(text).filter(|text| !text.is_empty());
         let (region, zone) = (told(place.region), told(place.zone));
         tracing::info!(node, region, zone, admin = %admin_address, probe = probe.map(tracing::field::display), "the node is running");
-        Self { shared, admin: admin_address, probe, listeners, stop_admin, tasks, watcher }
+        Self { shared, admin: admin_address, probe, listeners, store: None, stop_admin, tasks, watcher }
     }
 
     /// Where the admin API listens: what port the system chose for port 0.
@@ -170,12 +176,15 @@ impl Node {
 
     /// Drains and ends the node.
     pub async fn drain(self) {
-        let Self { shared, stop_admin, mut tasks, watcher, .. } = self;
+        let Self { shared, store, stop_admin, mut tasks, watcher, .. } = self;
         let config = shared.loaded().config.node.clone();
         watcher.abort();
         shared.begin_stop();
         tokio::time::sleep(std(config.drain_delay)).await;
         shared.gateway.drain(std(config.drain)).await;
+        if let Some(store) = store {
+            store.stop().await;
+        }
         // Nobody is left to be told when this fails; those who wait for an answer get it.
         let _ = stop_admin.send(true);
         let _ = tokio::time::timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await;

@@ -5,14 +5,19 @@
 //! command is unknown after [`Failure::Timeout`], and certain after everything else.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainstay_mvcc::{Applied, Command, Found, LeaseId, Range, Refused, Revision, Watch};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 
-use crate::watch::{Watcher, Watches};
+use crate::member::{Inner, StartError};
+use crate::settings::Settings;
+use crate::watch::Watcher;
 
 /// One member of the store. A clone is another handle of the same.
 #[derive(Debug, Clone)]
-pub struct Engine {}
+pub struct Engine(Arc<Inner>);
 
 /// Who answers, and as of when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub struct Header {
 }
 
 /// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Failure {
     /// The data says no.
     #[error(transparent)]
@@ -87,7 +92,7 @@ pub struct Status {
 }
 
 /// A lease and how it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Its number.
     pub id: LeaseId,
@@ -100,13 +105,30 @@ pub struct Lease {
 }
 
 impl Engine {
+    /// Starts a member: opens its data, listens to its peers, and takes part.
+    ///
+    /// # Errors
+    /// Its directory is another's or damaged, or the settings cannot be right: see [`StartError`].
+    pub async fn start(settings: Settings, peers: TcpListener) -> Result<Self, StartError> {
+        Inner::start(settings, peers).await.map(Self)
+    }
+
+    /// Ends the member: a leader hands its part over before.
+    pub async fn stop(&self) {
+        self.0.stop().await;
+    }
+
+    /// Waits until somebody leads, no longer than `within`; whether that is so.
+    pub async fn ready(&self, within: Duration) -> bool {
+        self.0.ready(within).await
+    }
+
     /// Has a command agreed on and carried out.
     ///
     /// # Errors
     /// It was not, or whether it was is unknown: see [`Failure`]. What the data says is within [`Applied`].
     pub async fn propose(&self, command: Command) -> Result<Applied, Failure> {
-        let _ = command;
-        Err(Failure::NoLeader)
+        self.0.propose(&command).await
     }
 
     /// Returns once everything that was acknowledged before the call can be read here: a read that follows is
@@ -115,7 +137,7 @@ impl Engine {
     /// # Errors
     /// That cannot be known.
     pub async fn confirm(&self) -> Result<(), Failure> {
-        Err(Failure::NoLeader)
+        self.0.confirm().await
     }
 
     /// Reads what is here.
@@ -123,14 +145,18 @@ impl Engine {
     /// # Errors
     /// The revision is not there.
     pub fn read(&self, range: &Range) -> Result<(Header, Found), Refused> {
-        let _ = range;
-        Ok((self.header(), Found::default()))
+        let store = self.0.data.read();
+        let found = store.range(range)?;
+        let revision = store.revision();
+        drop(store);
+        Ok((self.0.header_at(revision), found))
     }
 
     /// Who this is, and how far it has come.
     #[must_use]
     pub fn header(&self) -> Header {
-        Header { cluster: 0, member: 0, revision: 1, term: 0 }
+        let revision = self.0.data.read().revision();
+        self.0.header_at(revision)
     }
 
     /// Gives a lease its full length again: what it is in seconds, or `None` when there is no such lease. Answered by
@@ -139,8 +165,7 @@ impl Engine {
     /// # Errors
     /// Nobody could say.
     pub async fn renew(&self, lease: LeaseId) -> Result<Option<i64>, Failure> {
-        let _ = lease;
-        Err(Failure::NoLeader)
+        self.0.renew(lease).await
     }
 
     /// How a lease stands, or `None` when there is no such lease. Answered by the leader.
@@ -148,32 +173,39 @@ impl Engine {
     /// # Errors
     /// Nobody could say.
     pub async fn lease(&self, lease: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
-        let _ = (lease, keys);
-        Err(Failure::NoLeader)
+        self.0.lease(lease, keys).await
     }
 
     /// All leases, as this member knows them.
     #[must_use]
     pub fn leases(&self) -> Vec<LeaseId> {
-        Vec::new()
+        self.0.data.read().leases().map(|(id, _)| id).collect()
     }
 
     /// Watches keys.
     #[must_use]
     pub fn watch(&self, watch: Watch) -> Watcher {
-        Watches::new(Arc::default()).open(watch)
+        self.0.data.watches.open(watch)
     }
 
     /// The members.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
-        Vec::new()
+        self.0.members()
     }
 
     /// How this member stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status { leader: 0, term: 0, committed: 0, applied: 0, disk: 0, data: 0, no_space: false, learner: false }
+        self.0.status()
+    }
+
+    /// Hands leadership to another member, and returns once it leads.
+    ///
+    /// # Errors
+    /// This member does not lead, the other is not a voter, or it did not come to lead in time.
+    pub async fn hand_over(&self, to: u64) -> Result<(), Failure> {
+        self.0.hand_over(Some(to)).await
     }
 
     /// A checksum of all revisions up to this one (0: up to now), the revision, and the oldest that is remembered.
@@ -181,6 +213,8 @@ impl Engine {
     /// # Errors
     /// The revision is not there.
     pub fn hash(&self, revision: Revision) -> Result<(u32, Revision, Revision), Refused> {
-        Ok((0, revision, 0))
+        let store = self.0.data.read();
+        let revision = if revision > 0 { revision } else { store.revision() };
+        Ok((store.hash(revision)?, revision, store.compacted()))
     }
 }

@@ -1,8 +1,22 @@
 //! The consensus store: members that agree, what they keep on disk, and the face that etcd's clients know.
 
+mod confirm;
+mod data;
+mod elector;
 mod engine;
 pub mod etcd;
+mod identity;
+mod leases;
+mod links;
+mod member;
+mod peer;
+mod propose;
+mod raft;
+mod settings;
 mod watch;
 
 pub use engine::{Engine, Failure, Header, Lease, Member, Status};
+pub use identity::Mistaken;
+pub use member::StartError;
+pub use settings::Settings;
 pub use watch::{Seen, Watcher, Watches};

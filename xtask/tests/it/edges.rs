@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mainstay-telemetry", &["mainstay-core", "mainstay-policy"]),
     ("mainstay-mvcc", &["mainstay-core"]),
     ("mainstay-wal", &[]),
-    ("mainstay-store", &["mainstay-mvcc"]),
+    ("mainstay-store", &["mainstay-mvcc", "mainstay-wal"]),
     ("mainstay-discover", &["mainstay-policy", "mainstay-config"]),
     (
         "mainstay-gateway",
@@ -34,7 +34,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mainstay-drill", &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-sim"]),
     (
         "mainstay-node",
-        &["mainstay-core", "mainstay-policy", "mainstay-config", "mainstay-telemetry", "mainstay-gateway"],
+        &[
+            "mainstay-core",
+            "mainstay-policy",
+            "mainstay-config",
+            "mainstay-telemetry",
+            "mainstay-store",
+            "mainstay-gateway",
+        ],
     ),
     (
         "mainstay-cli",
@@ -44,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mainstay-http1",
             "mainstay-config",
             "mainstay-telemetry",
+            "mainstay-store",
             "mainstay-sim",
             "mainstay-drill",
             "mainstay-node",

@@ -12,6 +12,7 @@ mod rate_limit;
 mod rewrite;
 mod route;
 mod service;
+mod store;
 
 pub(crate) use service::endpoints;
 
@@ -33,13 +34,13 @@ pub(crate) fn read<'a>(sink: &'a Sink<'a>, tree: &'a Tree, serves: bool) -> Opti
         root.table("trace", node::trace);
         let limits = root.table("limits", node::limits);
         let listeners = root.repeated("listener", listener::listener);
-        if serves && listeners.is_empty() {
+        if serves && listeners.is_empty() && root.given("store").is_none() {
             listener::nothing_to_listen_on(root);
         }
         let routes = root.repeated("route", |section| route::route(section, &names));
         let services = root.named("service", |name, section| service::service(name, section, &names, &node.zone));
         let rate_limits = root.named("rate_limit", rate_limit::rate_limit);
-        root.later_table("store");
+        let store = root.off_unless_given("store", store::store);
         Some(Config {
             node,
             admin: admin?,
@@ -50,6 +51,7 @@ pub(crate) fn read<'a>(sink: &'a Sink<'a>, tree: &'a Tree, serves: bool) -> Opti
             routes: routes.into_iter().collect::<Option<_>>()?,
             services: services.into_iter().collect::<Option<Vec<Service>>>()?,
             rate_limits: rate_limits.into_iter().collect::<Option<Vec<RateLimit>>>()?,
+            store,
         })
     });
     listener::refuse_doubles(sink, tree);

@@ -9,11 +9,11 @@ use crate::section::Section;
 use crate::value::{Count, Fault, Name, Positive, Workers};
 
 pub(super) fn node(s: &mut Section<'_>) -> Node {
-    s.later("data_dir", "mainstay-data");
     Node {
         name: s.find::<Name>("name", "the host's name").map(|name| name.0),
         region: s.get("region", ""),
         zone: s.get("zone", ""),
+        data_dir: s.get("data_dir", "mainstay-data"),
         workers: s.get::<Workers>("workers", "auto").0,
         drain: s.get("drain", "30s"),
         drain_delay: s.get("drain_delay", "0s"),

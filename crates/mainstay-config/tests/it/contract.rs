@@ -19,7 +19,7 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("node.name", "host-a", Built),
     ("node.region", "eu", Built),
     ("node.zone", "a", Built),
-    ("node.data_dir", "/var/lib/mainstay", Later),
+    ("node.data_dir", "/var/lib/mainstay", Built),
     ("node.workers", "2", Built),
     ("node.drain", "10s", Built),
     ("node.drain_delay", "5s", Built),
@@ -161,7 +161,13 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("rate_limit.per-caller.scope", "cluster", Later),
     ("rate_limit.per-caller.adaptive", "true", Built),
     ("rate_limit.per-caller.max_keys", "1000", Built),
-    ("store", "{ client = \"127.0.0.1:2379\", peer = \"127.0.0.1:2380\" }", Later),
+    ("store", "{ client = \"127.0.0.1:2379\", peer = \"127.0.0.1:2380\" }", Built),
+    ("store.members", "{ n1 = \"10.0.0.1:2380\", n2 = \"10.0.0.2:2380\", n3 = \"10.0.0.3:2380\" }", Built),
+    ("store.join", "[\"10.0.0.1:2380\"]", Later),
+    ("store.election", "300ms", Built),
+    ("store.quota", "1GiB", Built),
+    ("store.compact", "{ keep = \"10m\" }", Built),
+    ("store.endpoints", "[\"http://etcd:2379\"]", Later),
 ];
 
 /// A configuration in which each of the keys has a place.

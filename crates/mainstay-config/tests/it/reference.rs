@@ -51,6 +51,8 @@ health = { tcp = true }
 discover = { file = "shop.toml" }
 
 [rate_limit.per-caller]
+
+[store]
 "#;
 
 /// A row of the page.

@@ -27,6 +27,7 @@ pub(crate) const LEASE_TOO_LONG: Refusal = (Code::OutOfRange, "etcdserver: too l
 pub(crate) const TOO_LARGE: Refusal = (Code::InvalidArgument, "etcdserver: request is too large");
 pub(crate) const TOO_MANY: Refusal = (Code::ResourceExhausted, "etcdserver: too many requests");
 pub(crate) const NO_LEADER: Refusal = (Code::Unavailable, "etcdserver: no leader");
+pub(crate) const UNREADABLE: Refusal = (Code::Unimplemented, "etcdserver: a member does not know this command");
 pub(crate) const TIMEOUT: Refusal = (Code::Unavailable, "etcdserver: request timed out");
 pub(crate) const STOPPED: Refusal = (Code::Unavailable, "etcdserver: server stopped");
 pub(crate) const DEADLINE: Refusal = (Code::DeadlineExceeded, "context deadline exceeded");
@@ -54,6 +55,7 @@ pub(crate) fn refused(refused: Refused) -> Status {
         Refused::EmptyKey => EMPTY_KEY,
         Refused::TooDeep => TOO_DEEP,
         Refused::LeaseTooLong => LEASE_TOO_LONG,
+        Refused::Unreadable => UNREADABLE,
     })
 }
 

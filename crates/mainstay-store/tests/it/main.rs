@@ -1,5 +1,7 @@
-//! The store as its clients see it.
+//! The store as its clients see it, and its members over real sockets and files.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+mod agreement;
+mod stage;
 mod wire;

@@ -1,0 +1,90 @@
+//! What a member knows: the data, how far it has come, and who waits for it to come further.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use mainstay_mvcc::{Revision, Store};
+use openraft::StoredMembership;
+use tokio::sync::watch;
+
+use crate::leases::LeaseClock;
+use crate::raft::{LogId, MemberId, Place};
+use crate::watch::Watches;
+
+/// The members as of an entry of the log.
+pub(crate) type Members = StoredMembership<MemberId, Place>;
+
+/// What a member knows. Who takes several of its locks takes them in the order in which they stand here.
+#[derive(Debug)]
+pub(crate) struct Data {
+    store: Arc<RwLock<Store>>,
+    reached: Mutex<Reached>,
+    leases: Mutex<LeaseClock>,
+    applied: watch::Sender<Option<u64>>,
+    pub(crate) watches: Watches,
+    born: Instant,
+}
+
+/// How far the log has been carried out. It changes only under the store's lock, together with the store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reached {
+    pub(crate) applied: Option<LogId>,
+    pub(crate) members: Members,
+}
+
+impl Data {
+    pub(crate) fn new(store: Store, reached: Reached) -> Self {
+        let applied = watch::Sender::new(reached.applied.map(|id| id.index));
+        let store = Arc::new(RwLock::new(store));
+        Self {
+            watches: Watches::new(Arc::clone(&store)),
+            store,
+            reached: Mutex::new(reached),
+            leases: Mutex::default(),
+            applied,
+            born: Instant::now(),
+        }
+    }
+
+    /// How long the member has been up: the clock of its leases and elections.
+    pub(crate) fn now(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Store> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Store> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reached(&self) -> MutexGuard<'_, Reached> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn leases(&self) -> MutexGuard<'_, LeaseClock> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says to those who wait how far it has come.
+    pub(crate) fn publish(&self) {
+        let applied = self.reached().applied.map(|id| id.index);
+        self.applied.send_replace(applied);
+        self.watches.applied();
+    }
+
+    /// Waits until what is here is of this revision or later; whether it was in time.
+    pub(crate) async fn reaches_revision(&self, revision: Revision, within: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let reached = applied.wait_for(|_| self.read().revision() >= revision);
+        tokio::time::timeout(within, reached).await.is_ok_and(|reached| reached.is_ok())
+    }
+
+    /// Waits until an entry of the log is carried out here; whether it was in time.
+    pub(crate) async fn reaches(&self, index: u64, within: Duration) -> bool {
+        let mut applied = self.applied.subscribe();
+        let reached = applied.wait_for(|applied| applied.is_some_and(|at| at >= index));
+        tokio::time::timeout(within, reached).await.is_ok_and(|reached| reached.is_ok())
+    }
+}

@@ -1,0 +1,53 @@
+//! The lanes to the other members, each made when it is first needed.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::engine::Failure;
+use crate::peer::{Hello, Lane, Link, Message, Unreachable};
+use crate::raft::MemberId;
+
+/// The lanes of one member to all others.
+#[derive(Debug)]
+pub(crate) struct Links {
+    cluster: u64,
+    from: MemberId,
+    open: Mutex<BTreeMap<(MemberId, Lane), (String, Link)>>,
+}
+
+impl Links {
+    pub(crate) fn new(cluster: u64, from: MemberId) -> Self {
+        Self { cluster, from, open: Mutex::default() }
+    }
+
+    /// The lane to a member at this address. One that was at another address is let go.
+    pub(crate) fn to(&self, member: MemberId, address: &str, lane: Lane) -> Link {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, link)) = open.get(&(member, lane))
+            && known == address
+        {
+            return link.clone();
+        }
+        let hello = Hello { version: crate::peer::VERSION, cluster: self.cluster, from: self.from, to: member };
+        let link = Link::new(address, hello);
+        open.insert((member, lane), (address.to_owned(), link.clone()));
+        link
+    }
+
+    /// Asks a member what a client asked for.
+    pub(crate) async fn forward(
+        &self,
+        member: MemberId,
+        address: &str,
+        said: Message,
+        within: Duration,
+    ) -> Result<Message, Failure> {
+        match self.to(member, address, Lane::Forward).ask(said, within).await {
+            Ok(Message::Failed(failure)) => Err(failure),
+            Ok(answer) => Ok(answer),
+            Err(Unreachable { heard: false, .. }) => Err(Failure::NoLeader),
+            Err(Unreachable { .. }) => Err(Failure::Timeout),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! One member: its data, its part in the agreement, and what goes on in it besides.
+//!
+//! Consensus runs in openraft. What it lacks is here, around it: a member asks before it stands for election
+//! ([`crate::elector`]), a leader whose disk stalls falls silent so that another takes its place, and one that ends hands
+//! its part over. Every task of the member is owned by it and ends with it.
+
+mod answers;
+mod leading;
+mod start;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mainstay_mvcc::{Applied, Command, LeaseId, Op, Revision, Txn};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+pub use start::StartError;
+
+use crate::confirm::Confirmations;
+use crate::data::Data;
+use crate::elector::{Elector, Now};
+use crate::engine::{Failure, Header, Lease, Member, Status};
+use crate::identity::Identity;
+use crate::links::Links;
+use crate::peer::Message;
+use crate::propose::{self, Proposals};
+use crate::raft::{Keeper, LogStore, MemberId, Place, Raft, Receiving};
+use crate::settings::Settings;
+
+/// How long a client waits for a command or a confirmation besides the time in which a dead leader is noticed; 5 s, as
+/// etcd has it.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// One member.
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) identity: Identity,
+    pub(crate) data: Arc<Data>,
+    raft: Raft,
+    log: LogStore,
+    keeper: Keeper,
+    links: Arc<Links>,
+    proposals: Proposals,
+    confirmations: Confirmations,
+    elector: Mutex<Elector>,
+    /// The snapshot that comes in, if one does.
+    receiving: tokio::sync::Mutex<Option<Receiving>>,
+    /// Nothing more is proposed here: leadership is being handed over.
+    yielding: AtomicBool,
+    /// Where clients reach the others, as far as those have said so.
+    clients: Mutex<std::collections::BTreeMap<MemberId, String>>,
+    rounds: AtomicU64,
+    tasks: Mutex<Option<JoinSet<()>>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// Who leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Leader {
+    Me,
+    Other(MemberId, String),
+    Nobody,
+}
+
+impl Inner {
+    fn now(&self) -> Now {
+        self.data.now()
+    }
+
+    fn elector(&self) -> std::sync::MutexGuard<'_, Elector> {
+        self.elector.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn me(&self) -> MemberId {
+        self.identity.member
+    }
+
+    /// How long a client's request may take.
+    fn patience(&self) -> Duration {
+        REQUEST + 2 * self.settings.election
+    }
+
+    /// Who leads, as far as this member knows. One that leads and has not been acknowledged by a majority for longer than
+    /// it takes the others to put another in its place does not.
+    fn leader(&self) -> Leader {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        if metrics.running_state.is_err() {
+            return Leader::Nobody;
+        }
+        match metrics.current_leader {
+            Some(id) if id == self.me() => {
+                let voters = metrics.membership_config.voter_ids().count();
+                let silent = metrics
+                    .millis_since_quorum_ack
+                    .is_some_and(|silent| u128::from(silent) > self.settings.election.as_millis());
+                if metrics.state.is_leader() && (voters < 2 || !silent) { Leader::Me } else { Leader::Nobody }
+            }
+            Some(id) => match metrics.membership_config.membership().get_node(&id) {
+                Some(place) => Leader::Other(id, place.peer.clone()),
+                None => Leader::Nobody,
+            },
+            None => Leader::Nobody,
+        }
+    }
+
+    /// Why the member has ended, if it has.
+    fn ended(&self) -> Option<Failure> {
+        let metrics = self.raft.metrics();
+        let fatal = metrics.borrow().running_state.clone().err()?;
+        Some(Failure::Stopped(self.keeper.failure().unwrap_or_else(|| fatal.to_string())))
+    }
+
+    /// Waits a while for somebody who leads.
+    async fn led(&self) -> Result<Leader, Failure> {
+        if let Some(ended) = self.ended() {
+            return Err(ended);
+        }
+        let leader = self.leader();
+        if leader != Leader::Nobody {
+            return Ok(leader);
+        }
+        let mut metrics = self.raft.metrics();
+        let found = timeout(2 * self.settings.election, async {
+            loop {
+                let leader = self.leader();
+                if leader != Leader::Nobody {
+                    return leader;
+                }
+                if metrics.changed().await.is_err() {
+                    return Leader::Nobody;
+                }
+            }
+        });
+        match found.await {
+            Ok(Leader::Nobody) | Err(_) => Err(self.ended().unwrap_or(Failure::NoLeader)),
+            Ok(leader) => Ok(leader),
+        }
+    }
+
+    pub(crate) async fn ready(&self, within: Duration) -> bool {
+        timeout(within, async { while self.led().await.is_err() {} }).await.is_ok()
+    }
+
+    pub(crate) async fn propose(&self, command: &Command) -> Result<Applied, Failure> {
+        let bytes = propose::bytes(command);
+        let asked = async {
+            loop {
+                let outcome = match self.led().await? {
+                    Leader::Me => self.propose_here(command, bytes.clone()).await,
+                    Leader::Other(id, peer) => {
+                        let said = Message::Propose(bytes.clone());
+                        match self.links.forward(id, &peer, said, self.patience()).await {
+                            Ok(Message::Applied(applied)) => {
+                                // Whoever asks this member next sees what it has just been told. That it was done is
+                                // certain, however late this member is.
+                                self.data.reaches_revision(applied.revision, self.settings.election).await;
+                                Ok(applied)
+                            }
+                            Ok(_) => Err(Failure::Timeout),
+                            Err(failure) => Err(failure),
+                        }
+                    }
+                    Leader::Nobody => Err(Failure::NoLeader),
+                };
+                match outcome {
+                    // It was certainly not done, and another may lead in a moment.
+                    Err(Failure::NoLeader) => tokio::time::sleep(self.settings.election / 20).await,
+                    outcome => return outcome,
+                }
+            }
+        };
+        let applied = timeout(self.patience(), asked).await.unwrap_or(Err(Failure::Timeout))?;
+        Ok(applied)
+    }
+
+    /// Proposes as the leader.
+    async fn propose_here(&self, command: &Command, bytes: bytes::Bytes) -> Result<Applied, Failure> {
+        if self.yielding.load(Ordering::Relaxed) {
+            return Err(Failure::NoLeader);
+        }
+        if grows(command) && self.is_full() {
+            return Err(Failure::NoSpace);
+        }
+        self.proposals.propose(bytes).await
+    }
+
+    /// Whether the data has reached its quota, or the disk will soon have no room.
+    fn is_full(&self) -> bool {
+        self.data.read().bytes() >= self.settings.quota || self.keeper.is_full()
+    }
+
+    pub(crate) async fn confirm(&self) -> Result<(), Failure> {
+        timeout(self.patience(), self.confirmations.confirm()).await.unwrap_or(Err(Failure::Timeout))
+    }
+
+    /// One round for all who wait to read.
+    async fn confirm_round(&self) -> Result<(), Failure> {
+        let rounds = async {
+            loop {
+                let index = match self.led().await? {
+                    Leader::Me => self.confirm_here().await,
+                    Leader::Other(id, peer) => {
+                        match self.links.forward(id, &peer, Message::Confirm, self.settings.election).await {
+                            Ok(Message::Confirmed(index)) => Ok(index),
+                            Ok(_) => Err(Failure::NoLeader),
+                            Err(failure) => Err(failure),
+                        }
+                    }
+                    Leader::Nobody => Err(Failure::NoLeader),
+                };
+                match index {
+                    Ok(index) => return Ok(index),
+                    // Nothing changes by a read: it is tried again until there is no time left for it.
+                    Err(Failure::NoLeader | Failure::Timeout) => tokio::time::sleep(self.settings.election / 20).await,
+                    Err(failure) => return Err(failure),
+                }
+            }
+        };
+        let index = timeout(self.patience(), rounds).await.unwrap_or(Err(Failure::NoLeader))?;
+        if self.data.reaches(index, self.patience()).await { Ok(()) } else { Err(Failure::Timeout) }
+    }
+
+    /// Confirms with a majority that this member leads: what was committed when the call began.
+    async fn confirm_here(&self) -> Result<u64, Failure> {
+        let (index, _) = self.raft.get_read_log_id().await.map_err(|error| propose::failed(&error))?;
+        Ok(index.map_or(0, |id| id.index))
+    }
+
+    pub(crate) async fn renew(&self, lease: LeaseId) -> Result<Option<i64>, Failure> {
+        match self.led().await? {
+            Leader::Me => self.renew_here(lease).await,
+            Leader::Other(id, peer) => {
+                match self.links.forward(id, &peer, Message::Renew(lease), self.patience()).await? {
+                    Message::Renewed(ttl) => Ok(ttl),
+                    _ => Err(Failure::NoLeader),
+                }
+            }
+            Leader::Nobody => Err(Failure::NoLeader),
+        }
+    }
+
+    /// Renews as the leader, and answers once a majority has confirmed that it still was: whoever leads after it counts
+    /// from later on.
+    async fn renew_here(&self, lease: LeaseId) -> Result<Option<i64>, Failure> {
+        let renewed = self.data.leases().renewed(lease, self.now());
+        self.confirm().await?;
+        Ok(renewed)
+    }
+
+    pub(crate) async fn lease(&self, id: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
+        match self.led().await? {
+            Leader::Me => self.lease_here(id, keys).await,
+            Leader::Other(leader, peer) => {
+                match self.links.forward(leader, &peer, Message::Lease { id, keys }, self.patience()).await? {
+                    Message::LeaseIs(lease) => Ok(lease),
+                    _ => Err(Failure::NoLeader),
+                }
+            }
+            Leader::Nobody => Err(Failure::NoLeader),
+        }
+    }
+
+    async fn lease_here(&self, id: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
+        self.confirm().await?;
+        let left = self.data.leases().left(id, self.now());
+        let store = self.data.read();
+        let Some(lease) = store.lease(id) else { return Ok(None) };
+        let keys = if keys { lease.keys.clone() } else { Vec::new() };
+        let left = left.map_or(lease.ttl, |left| i64::try_from(left.as_secs()).unwrap_or(i64::MAX));
+        Ok(Some(Lease { id, granted: lease.ttl, left, keys }))
+    }
+
+    pub(crate) fn header_at(&self, revision: Revision) -> Header {
+        let term = self.raft.metrics().borrow().current_term;
+        Header { cluster: self.identity.cluster, member: self.me(), revision, term }
+    }
+
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let members = metrics.membership_config.membership();
+        let voters: BTreeSet<_> = members.voter_ids().collect();
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let member = |(id, place): (&MemberId, &Place)| Member {
+            id: *id,
+            name: place.name.clone(),
+            peer: place.peer.clone(),
+            client: clients.get(id).cloned().unwrap_or_default(),
+            learner: !voters.contains(id),
+        };
+        members.nodes().map(member).collect()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let leader = match self.leader() {
+            Leader::Me => self.me(),
+            Leader::Other(id, _) => id,
+            Leader::Nobody => 0,
+        };
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow();
+        let data = self.data.read().bytes();
+        Status {
+            leader,
+            term: metrics.current_term,
+            committed: metrics.last_log_index.unwrap_or(0),
+            applied: metrics.last_applied.map_or(0, |id| id.index),
+            disk: self.keeper.bytes(),
+            data,
+            no_space: self.is_full(),
+            learner: !metrics.membership_config.voter_ids().any(|id| id == self.me()),
+        }
+    }
+
+    pub(crate) async fn stop(&self) {
+        if self.leader() == Leader::Me {
+            _ = self.hand_over(None).await;
+        }
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        _ = self.raft.shutdown().await;
+        if let Some(mut tasks) = tasks {
+            tasks.shutdown().await;
+        }
+    }
+}
+
+/// Whether a command can make the data grow.
+fn grows(command: &Command) -> bool {
+    fn writes(txn: &Txn) -> bool {
+        txn.then.iter().chain(&txn.otherwise).any(|op| match op {
+            Op::Put(_) => true,
+            Op::Txn(txn) => writes(txn),
+            Op::Range(_) | Op::Delete(_) => false,
+        })
+    }
+    match command {
+        Command::Put(_) | Command::Grant { .. } => true,
+        Command::Txn(txn) => writes(txn),
+        _ => false,
+    }
+}

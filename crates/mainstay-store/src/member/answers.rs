@@ -1,0 +1,97 @@
+//! What a member answers to the others.
+
+use std::sync::PoisonError;
+
+use mainstay_mvcc::Refused;
+use openraft::Snapshot;
+use openraft::raft::AppendEntriesRequest;
+
+use super::Inner;
+use crate::elector;
+use crate::engine::Failure;
+use crate::peer::{Answers, Message};
+use crate::propose;
+use crate::raft::{Entry, LogId, MemberId, decode};
+
+impl Answers for Inner {
+    fn who(&self) -> (u64, MemberId) {
+        (self.identity.cluster, self.me())
+    }
+
+    async fn answer(&self, from: MemberId, asked: Message) -> Message {
+        self.reply(from, asked).await.unwrap_or_else(Message::Failed)
+    }
+}
+
+impl Inner {
+    async fn reply(&self, from: MemberId, asked: Message) -> Result<Message, Failure> {
+        Ok(match asked {
+            Message::Append { vote, previous, committed, entries } => {
+                let entries: Result<Vec<Entry>, _> = entries.into_iter().map(decode).collect();
+                let entries = entries.map_err(|error| Failure::Stopped(error.to_string()))?;
+                let leader_commit = committed;
+                let request = AppendEntriesRequest { vote, prev_log_id: previous, entries, leader_commit };
+                let response = self.raft.append_entries(request).await.map_err(|error| propose::failed(&error))?;
+                if response.is_success() {
+                    self.elector().heard(self.now());
+                }
+                Message::Appended(response)
+            }
+            Message::Vote(request) => {
+                Message::Voted(self.raft.vote(request).await.map_err(|error| propose::failed(&error))?)
+            }
+            Message::Would { last } => Message::WouldVote(self.would(last)),
+            Message::Propose(bytes) => {
+                let command = propose::command(&bytes).ok_or(Failure::Refused(Refused::Unreadable))?;
+                if self.leader() != super::Leader::Me {
+                    return Err(Failure::NoLeader);
+                }
+                Message::Applied(self.propose_here(&command, bytes).await?)
+            }
+            Message::Confirm => Message::Confirmed(self.confirm_here().await?),
+            Message::Renew(lease) if self.leader() == super::Leader::Me => {
+                Message::Renewed(self.renew_here(lease).await?)
+            }
+            Message::Lease { id, keys } if self.leader() == super::Leader::Me => {
+                Message::LeaseIs(self.lease_here(id, keys).await?)
+            }
+            Message::Client(client) => {
+                self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(from, client);
+                Message::ClientIs(self.settings.client.clone())
+            }
+            Message::Stand => {
+                self.raft.trigger().elect().await.map_err(|fatal| propose::stopped(&fatal))?;
+                Message::Done
+            }
+            Message::Snapshot { vote, meta } => {
+                let receiving = self.keeper.receive(vote, meta).await?;
+                *self.receiving.lock().await = Some(receiving);
+                Message::Received
+            }
+            Message::Piece { data } => {
+                let mut receiving = self.receiving.lock().await;
+                let Some(open) = receiving.as_mut() else { return Err(nothing_comes()) };
+                open.piece(data).await?;
+                Message::Received
+            }
+            Message::Whole => {
+                let Some(open) = self.receiving.lock().await.take() else { return Err(nothing_comes()) };
+                let (vote, meta, snapshot) = open.whole().await?;
+                let snapshot = Snapshot { meta, snapshot: Box::new(snapshot) };
+                let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+                Message::Installed(installed.map_err(|fatal| propose::stopped(&fatal))?)
+            }
+            _ => return Err(Failure::NoLeader),
+        })
+    }
+
+    /// Whether this member would vote for one whose log ends there.
+    pub(super) fn would(&self, last: Option<LogId>) -> bool {
+        let follows = self.leader() == super::Leader::Me || self.elector().follows(self.now());
+        self.log.last().is_ok_and(|ours| elector::would(last, ours, follows))
+    }
+}
+
+fn nothing_comes() -> Failure {
+    Failure::Stopped("a piece of a snapshot of which nothing is known".to_owned())
+}

@@ -1,0 +1,83 @@
+//! What members say to each other.
+
+use bytes::Bytes;
+use mainstay_mvcc::{Applied, LeaseId};
+use openraft::SnapshotMeta;
+use openraft::raft::{AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Failure, Lease};
+use crate::raft::{LogId, MemberId, Place, Vote};
+
+/// The version of everything here. Members of another version are refused at the door.
+pub(crate) const VERSION: u32 = 1;
+
+/// The first that is said on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// [`VERSION`] of who speaks.
+    pub(crate) version: u32,
+    /// Its cluster.
+    pub(crate) cluster: u64,
+    /// Its own number.
+    pub(crate) from: MemberId,
+    /// Whom it means to speak to.
+    pub(crate) to: MemberId,
+}
+
+/// A question or an answer.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// Entries of the log, or none: a sign of life.
+    Append {
+        vote: Vote,
+        previous: Option<LogId>,
+        committed: Option<LogId>,
+        entries: Vec<Bytes>,
+    },
+    Appended(AppendEntriesResponse<MemberId>),
+    /// Give me your vote.
+    Vote(VoteRequest<MemberId>),
+    Voted(VoteResponse<MemberId>),
+    /// Would you give me your vote? Nothing changes by the question.
+    Would {
+        last: Option<LogId>,
+    },
+    WouldVote(bool),
+    /// A snapshot comes, in so many bytes.
+    Snapshot {
+        vote: Vote,
+        meta: SnapshotMeta<MemberId, Place>,
+    },
+    /// The next piece of it.
+    Piece {
+        data: Bytes,
+    },
+    /// That was all of it.
+    Whole,
+    Received,
+    Installed(SnapshotResponse<MemberId>),
+    /// A client's command, encoded, for the leader.
+    Propose(Bytes),
+    Applied(Applied),
+    /// Which index must be carried out, before a read that begins now is linearizable?
+    Confirm,
+    Confirmed(u64),
+    /// A sign of life for a lease.
+    Renew(LeaseId),
+    Renewed(Option<i64>),
+    /// How a lease stands.
+    Lease {
+        id: LeaseId,
+        keys: bool,
+    },
+    LeaseIs(Option<Lease>),
+    /// Where clients reach me; where do they reach you?
+    Client(String),
+    ClientIs(String),
+    /// Leadership is yours: stand for it.
+    Stand,
+    Done,
+    /// It was not done.
+    Failed(Failure),
+}

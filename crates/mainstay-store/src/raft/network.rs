@@ -1,0 +1,138 @@
+//! What the engine of consensus says to other members.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::error::{Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::{AnyError, Snapshot};
+
+use super::{MemberId, Place, Types, Vote, encode};
+use crate::links::Links;
+use crate::peer::{self, Lane, Link, Message};
+
+type Failed<E = RaftError<MemberId>> = RPCError<MemberId, Place, E>;
+
+/// How long is waited before a member that is not there is tried again.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// How much of a snapshot is sent at once, in bytes.
+const PIECE: usize = 1 << 20;
+
+/// How long a piece of a snapshot, or what is done with all of it, may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes what speaks to a member.
+#[derive(Debug)]
+pub(crate) struct Network(pub(crate) Arc<Links>);
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Speaker;
+
+    async fn new_client(&mut self, target: MemberId, node: &Place) -> Speaker {
+        Speaker { links: Arc::clone(&self.0), target, address: node.peer.clone() }
+    }
+}
+
+/// Speaks to one member.
+#[derive(Debug)]
+pub(crate) struct Speaker {
+    links: Arc<Links>,
+    target: MemberId,
+    address: String,
+}
+
+impl Speaker {
+    fn lane(&self, lane: Lane) -> Link {
+        self.links.to(self.target, &self.address, lane)
+    }
+
+    async fn ask(&self, said: Message, within: Duration) -> Result<Message, Failed> {
+        self.lane(Lane::Raft).ask(said, within).await.map_err(|error| unreachable(&error))
+    }
+}
+
+fn unreachable(error: &peer::Unreachable) -> Failed {
+    if error.heard {
+        RPCError::Network(NetworkError::new(error))
+    } else {
+        RPCError::Unreachable(Unreachable::new(error))
+    }
+}
+
+/// An answer that belongs to another question.
+fn odd(answer: &Message) -> Failed {
+    RPCError::Network(NetworkError::new(&AnyError::error(format!("an answer that does not fit: {answer:?}"))))
+}
+
+impl RaftNetwork<Types> for Speaker {
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<MemberId>, Failed> {
+        let said = Message::Append {
+            vote: rpc.vote,
+            previous: rpc.prev_log_id,
+            committed: rpc.leader_commit,
+            entries: rpc.entries.iter().map(encode).collect(),
+        };
+        match self.ask(said, option.hard_ttl()).await? {
+            Message::Appended(response) => Ok(response),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<MemberId>, option: RPCOption) -> Result<VoteResponse<MemberId>, Failed> {
+        match self.ask(Message::Vote(rpc), option.hard_ttl()).await? {
+            Message::Voted(response) => Ok(response),
+            other => Err(odd(&other)),
+        }
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot<Types>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<MemberId>, StreamingError<Types, Fatal<MemberId>>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send(vote, snapshot) => sent,
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(AGAIN))
+    }
+}
+
+impl Speaker {
+    /// Sends all of a snapshot, piece by piece, each once the one before it was taken.
+    async fn send(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot<Types>,
+    ) -> Result<SnapshotResponse<MemberId>, StreamingError<Types, Fatal<MemberId>>> {
+        let lane = self.lane(Lane::Bulk);
+        let network = |error: &dyn std::error::Error| {
+            StreamingError::Network(NetworkError::new(&AnyError::error(error.to_string())))
+        };
+        let ask = async |said| lane.ask(said, PATIENCE).await.map_err(|error| network(&error));
+        let mut reading = snapshot.snapshot.reader(PIECE).map_err(|error| network(&error))?;
+        ask(Message::Snapshot { vote, meta: snapshot.meta }).await?;
+        while let Some(data) = reading.next().await.map_err(|error| network(&error))? {
+            match ask(Message::Piece { data }).await? {
+                Message::Received => {}
+                other => return Err(network(&odd(&other))),
+            }
+        }
+        match ask(Message::Whole).await? {
+            Message::Installed(response) => Ok(response),
+            other => Err(network(&odd(&other))),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The stage of a story: members of one cluster in one process, each with its directory and its address.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mainstay_mvcc::{Command, Done, KeyValue, Put, Range, Span};
+use mainstay_store::{Engine, Failure, Settings};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// How long anything may take to come about.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A cluster whose members can be ended and started again.
+pub(crate) struct Cluster {
+    directory: TempDir,
+    addresses: BTreeMap<String, SocketAddr>,
+    pub(crate) election: Duration,
+    running: BTreeMap<String, Engine>,
+}
+
+impl Cluster {
+    /// So many members, all started.
+    pub(crate) async fn of(count: usize) -> Self {
+        let mut listeners = BTreeMap::new();
+        for number in 1..=count {
+            listeners.insert(format!("n{number}"), TcpListener::bind("127.0.0.1:0").await.unwrap());
+        }
+        let address = |(name, listener): (&String, &TcpListener)| (name.clone(), listener.local_addr().unwrap());
+        let addresses = listeners.iter().map(address).collect();
+        let mut cluster = Self {
+            directory: tempfile::tempdir().unwrap(),
+            addresses,
+            election: Duration::from_millis(400),
+            running: BTreeMap::new(),
+        };
+        for (name, listener) in listeners {
+            cluster.start_at(&name, listener).await;
+        }
+        cluster.leader().await;
+        cluster
+    }
+
+    async fn start_at(&mut self, name: &str, listener: TcpListener) {
+        let mut settings = Settings::new(name, self.directory.path().join(name));
+        settings.peer = self.addresses[name].to_string();
+        settings.election = self.election;
+        if self.addresses.len() > 1 {
+            settings.members = self.addresses.iter().map(|(name, at)| (name.clone(), at.to_string())).collect();
+        }
+        let engine = Engine::start(settings, listener).await.unwrap();
+        self.running.insert(name.to_owned(), engine);
+    }
+
+    /// Starts a member that was ended.
+    pub(crate) async fn start(&mut self, name: &str) {
+        let listener = TcpListener::bind(self.addresses[name]).await.unwrap();
+        self.start_at(name, listener).await;
+    }
+
+    /// Ends a member in good order.
+    pub(crate) async fn stop(&mut self, name: &str) {
+        let engine = self.running.remove(name).unwrap();
+        engine.stop().await;
+    }
+
+    pub(crate) fn member(&self, name: &str) -> &Engine {
+        &self.running[name]
+    }
+
+    pub(crate) fn any(&self) -> &Engine {
+        self.running.values().next().unwrap()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &Engine)> {
+        self.running.iter()
+    }
+
+    /// The name of the member that leads, once all that run agree on it.
+    pub(crate) async fn leader(&self) -> String {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let leaders: Vec<u64> = self.running.values().map(|engine| engine.status().leader).collect();
+            if leaders[0] != 0 && leaders.iter().all(|leader| *leader == leaders[0]) {
+                let members = self.any().members();
+                let leader = members.iter().find(|member| member.id == leaders[0]).unwrap();
+                if self.running.contains_key(&leader.name) {
+                    return leader.name.clone();
+                }
+            }
+            assert!(tokio::time::Instant::now() < end, "nobody leads: {leaders:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Sets a key.
+pub(crate) fn put(key: &str, value: &str) -> Command {
+    let (key, value) = (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
+    Command::Put(Put { key, value: Some(value), lease: Some(0), previous: false })
+}
+
+/// Sets a key, and says at which revision.
+pub(crate) async fn set(engine: &Engine, key: &str, value: &str) -> i64 {
+    let applied = engine.propose(put(key, value)).await.unwrap();
+    assert_eq!(applied.done, Ok(Done::Put(None)));
+    applied.revision
+}
+
+/// Reads a key, linearizably.
+pub(crate) async fn get(engine: &Engine, key: &str) -> Result<Option<KeyValue>, Failure> {
+    engine.confirm().await?;
+    let (_, found) = engine.read(&Range::all(Span::key(Bytes::copy_from_slice(key.as_bytes()))))?;
+    Ok(found.kvs.into_iter().next())
+}
