@@ -23,6 +23,7 @@ mod memory;
 mod mirroring;
 mod overload;
 mod peers;
+mod replay;
 mod stale;
 mod steering;
 mod support;

@@ -1,7 +1,7 @@
 //! `mainstay run` as a process, on free ports, with a configuration of its own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -39,6 +39,11 @@ impl Node {
         Self::launch(endpoints, CATCH_ALL, more, watch)
     }
 
+    /// As [`Node::with_routes`], with a recording of its decisions.
+    pub(crate) fn recorded(endpoints: &[SocketAddr], routes: &str, more: &str, into: &Path) -> Self {
+        Self::launch(endpoints, routes, more, |command| _ = command.arg("--record").arg(into))
+    }
+
     fn launch(endpoints: &[SocketAddr], routes: &str, more: &str, watch: impl FnOnce(&mut Command)) -> Self {
         let (web, admin) = (free_address(), free_address());
         let dir = TempDir::new().unwrap();
@@ -74,9 +79,14 @@ impl Node {
 
     /// Writes another configuration without telling the node.
     pub(crate) fn write(&self, endpoints: &[SocketAddr], more: &str) {
+        self.write_routed(endpoints, CATCH_ALL, more);
+    }
+
+    /// As [`Node::write`], with these routes.
+    pub(crate) fn write_routed(&self, endpoints: &[SocketAddr], routes: &str, more: &str) {
         // Renamed into place: the node looks at the file, and half a file is no configuration.
         let next = self.dir.path().join("next.toml");
-        std::fs::write(&next, configuration(self.web, self.admin, endpoints, CATCH_ALL, more)).unwrap();
+        std::fs::write(&next, configuration(self.web, self.admin, endpoints, routes, more)).unwrap();
         std::fs::rename(next, self.file()).unwrap();
     }
 

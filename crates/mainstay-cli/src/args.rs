@@ -4,10 +4,10 @@
 //! file. A verb that later versions bring is known by name and says so, so that nobody takes it for a typing error.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use mainstay_core::{Duration, Rate, Ratio};
+use mainstay_core::{Bytes, Duration, Rate, Ratio};
 
 use crate::instance::Spread;
 use crate::store::StoreArgs;
@@ -90,6 +90,12 @@ pub(crate) struct FileArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) config: FileArgs,
+    /// Record what is decided, and on what, into this directory, for `mainstay simulate --replay`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// End the recording when it has this size
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", requires = "record")]
+    pub(crate) record_max: Bytes,
     /// End when this process, which started this one, ends
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) with_parent: Option<u32>,
@@ -367,9 +373,9 @@ pub(crate) struct ExplainArgs {
 /// `mainstay simulate`
 #[derive(Debug, Group)]
 pub(crate) struct SimulateArgs {
-    /// The configuration
-    #[arg(short, long, value_name = "FILE", default_value = "mainstay.toml")]
-    pub(crate) config: PathBuf,
+    /// The configuration [default: mainstay.toml]; with --replay, another one than the gateway had
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Set one key of it, as service.shop.retry=off; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub(crate) set: Vec<(String, String)>,
@@ -377,8 +383,11 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
     /// The scenario: a file, or the name of one that comes along
-    #[arg(short, long, value_name = "SCENARIO")]
-    pub(crate) scenario: String,
+    #[arg(short, long, value_name = "SCENARIO", required_unless_present = "replay")]
+    scenario: Option<String>,
+    /// Instead of a scenario: what `mainstay run --record` recorded, decision by decision
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["scenario", "against", "seed", "search", "plot", "html"])]
+    pub(crate) replay: Option<PathBuf>,
     /// Other luck than the scenario's
     #[arg(long, value_name = "N", value_parser = seed)]
     pub(crate) seed: Option<u64>,
@@ -390,6 +399,23 @@ pub(crate) struct SimulateArgs {
     pub(crate) search: bool,
     #[command(flatten)]
     pub(crate) pictures: PictureArgs,
+}
+
+impl SimulateArgs {
+    /// The configuration to play under.
+    pub(crate) fn config(&self) -> &Path {
+        self.own_config().unwrap_or(Path::new("mainstay.toml"))
+    }
+
+    /// The configuration that was named.
+    pub(crate) fn own_config(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The scenario; without a name where a recording is replayed.
+    pub(crate) fn scenario(&self) -> &str {
+        self.scenario.as_deref().unwrap_or_default()
+    }
 }
 
 /// Where pictures of a play go.

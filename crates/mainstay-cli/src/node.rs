@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use mainstay_node::{ConfigError, ConfigFile, Node};
+use mainstay_node::{ConfigError, ConfigFile, Node, RecordTo};
 use serde_json::json;
 
 use crate::args::{CheckArgs, FileArgs, RunArgs};
@@ -23,7 +23,8 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).thread_name("control").enable_all().build();
     runtime.map_err(while_doing("starting"))?.block_on(async {
-        let node = Node::start(loaded, file).await.map_err(|error| Trouble::failed(chain(&error)))?;
+        let record = args.record.clone().map(|directory| RecordTo { directory, max: args.record_max });
+        let node = Node::start_recorded(loaded, file, record).await.map_err(|error| Trouble::failed(chain(&error)))?;
         node.run_until_stopped().await.map_err(while_doing("waiting for signals")).map(|_| ())
     })
 }

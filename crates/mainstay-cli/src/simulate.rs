@@ -1,7 +1,8 @@
-//! `mainstay simulate`: a scenario in virtual time, under the configuration that a node would run.
+//! `mainstay simulate`: a scenario in virtual time, under the configuration that a node would run; or what a node decided.
 
 mod against;
 mod edges;
+mod replay;
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -21,8 +22,11 @@ use crate::{node, print, show};
 
 /// `mainstay simulate -c FILE -s SCENARIO`
 pub(crate) fn command(args: &SimulateArgs) -> Outcome {
-    let loaded = ConfigFile::new(&args.config, args.set.clone()).load().map_err(|error| node::explained(&error))?;
-    let scenario = scenario(&args.scenario, &loaded.config)?;
+    if let Some(directory) = &args.replay {
+        return replay::command(args, directory);
+    }
+    let loaded = ConfigFile::new(args.config(), args.set.clone()).load().map_err(|error| node::explained(&error))?;
+    let scenario = scenario(args.scenario(), &loaded.config)?;
     let seed = args.seed.unwrap_or(scenario.seed);
     for sentence in left_out(&loaded.config, &scenario) {
         print::note(format_args!("note: {sentence}"));
@@ -30,7 +34,7 @@ pub(crate) fn command(args: &SimulateArgs) -> Outcome {
     if args.search {
         return edges::command(args, &loaded.config, &scenario, seed);
     }
-    let report = played(args, (&args.config, &args.set), &loaded.config, &scenario, seed)?;
+    let report = played(args, (args.config(), &args.set), &loaded.config, &scenario, seed)?;
     match &args.against {
         Some(file) => against::command(args, file, &scenario, &loaded.effective, &report)?,
         None => alone(args, &report)?,
@@ -46,18 +50,18 @@ fn played(
     scenario: &Scenario,
     seed: u64,
 ) -> Outcome<Report> {
-    let replay = replay(file, set, &args.scenario, seed);
+    let replay = replay_line(file, set, args.scenario(), seed);
     let mut line = Line::on_standard_error();
     let mut tell = |Progress { share, calls }: Progress| {
         line.say(format_args!("{}: {:.0} % of the time, {calls} calls", scenario.name, share * 100.0));
     };
     let outcome = play_and_tell(config, scenario, seed, &replay, &mut tell);
     drop(line);
-    Ok(outcome.map_err(|unplayable| refused(&args.scenario, &unplayable))?.report)
+    Ok(outcome.map_err(|unplayable| refused(args.scenario(), &unplayable))?.report)
 }
 
 fn alone(args: &SimulateArgs, report: &Report) -> Outcome {
-    let name = args.config.to_string_lossy();
+    let name = args.config().to_string_lossy();
     let shown = Shown::one(&name, report);
     if args.json { print::json(&json!(report)) } else { show::summary(&shown) }?;
     show::pictures(&shown, &args.pictures)
@@ -89,7 +93,7 @@ fn refused(scenario: &str, unplayable: &[Unplayable]) -> Trouble {
 }
 
 /// The line that plays the same again.
-fn replay(file: &Path, set: &[(String, String)], scenario: &str, seed: u64) -> String {
+fn replay_line(file: &Path, set: &[(String, String)], scenario: &str, seed: u64) -> String {
     let set: String = set.iter().map(|(key, value)| format!(" --set {}", quoted(&format!("{key}={value}")))).collect();
     let config = quoted(&file.to_string_lossy());
     format!("mainstay simulate -c {config}{set} -s {} --seed {seed}", quoted(scenario))

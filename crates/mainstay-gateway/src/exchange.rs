@@ -23,7 +23,6 @@ mod settle;
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use mainstay_core::{CallId, Duration, Failure, Instant};
@@ -197,7 +196,7 @@ impl<'a> Exchange<'a> {
 
     fn set_retry(&mut self) {
         if let Some(rule) = &self.plan.route.retry {
-            self.leg.call.set_retry(Arc::clone(rule));
+            self.leg.service.set_retry(&mut self.leg.call, self.now, rule);
         }
     }
 
@@ -268,7 +267,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn input(&mut self, input: Input) {
-        self.leg.call.handle_input(&mut self.leg.service.core(), self.now, input);
+        self.leg.service.input(&mut self.leg.call, self.now, input);
     }
 
     /// Does what the call says until it says no more.
@@ -409,7 +408,7 @@ impl<'a> Exchange<'a> {
         let due = self.parts.timer.poll(cx, self.now, deadline);
         if due.is_ready() {
             self.now = self.parts.worker.clock.now();
-            self.leg.call.handle_timeout(&mut self.leg.service.core(), self.now);
+            self.leg.service.time(&mut self.leg.call, self.now);
             if stream.is_some_and(|at| at <= self.now) {
                 self.silence();
             }
@@ -437,11 +436,8 @@ impl Leg {
     #[inline]
     fn new(parts: &Parts<'_>, index: usize, id: CallId, facts: Facts, now: Instant) -> Self {
         let service = Rc::clone(&parts.local.services[index]);
-        let mut record = parts.worker.record();
-        // A call that ends before it begins would else be told with what another one decided.
-        record.begin(now);
         Self {
-            call: Call::new(id, facts, record),
+            call: service.call(now, id, facts, parts.worker.record()),
             service,
             index,
             queued: false,

@@ -24,6 +24,7 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::buffers::arriving;
 use crate::clock::Clock;
 use crate::listener::{Bound, ListenerNumber, Listening};
+use crate::recording::Recordings;
 use crate::snapshot::{Common, Snapshot};
 use crate::view::merge;
 use crate::watch::Watch;
@@ -84,6 +85,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The recording of a worker cannot be made.
+    #[error("the recording cannot be made")]
+    Recording(#[source] io::Error),
     /// The gateway is draining and takes on nothing new.
     #[error("the gateway is stopping")]
     Stopping,
@@ -125,6 +129,19 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn start(config: Arc<Config>, log: &AccessLog, seed: Seed) -> Result<Self, StartError> {
+        Self::start_recorded(config, log, seed, &Recordings::off()).await
+    }
+
+    /// As [`Gateway::start`], and what its workers decide is recorded.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn start_recorded(
+        config: Arc<Config>,
+        log: &AccessLog,
+        seed: Seed,
+        recordings: &Recordings,
+    ) -> Result<Self, StartError> {
         let clock = Clock::new();
         let workers = config.node.workers.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
         let common = Arc::new(Common {
@@ -140,7 +157,7 @@ impl Gateway {
         let planned = listeners.plan(&config)?;
         let numbers: Vec<_> = planned.iter().map(Planned::number).collect();
         let snapshot = Arc::new(Snapshot::new(config, &numbers, None, &common, clock.now()));
-        let workers = start_workers(&common, &snapshot, log, clock)?;
+        let workers = start_workers(&common, &snapshot, log, recordings, clock)?;
         let mut watch = Watch::new(workers.clone(), clock, seed);
         watch.follow(&snapshot.config);
         listeners.take_on(planned, &workers);
@@ -320,6 +337,7 @@ fn start_workers(
     common: &Arc<Common>,
     snapshot: &Arc<Snapshot>,
     log: &AccessLog,
+    recordings: &Recordings,
     clock: Clock,
 ) -> Result<Workers, StartError> {
     let (mailboxes, inboxes): (Vec<_>, Vec<_>) = (0..common.workers).map(|_| Mailbox::new()).unzip();
@@ -327,7 +345,9 @@ fn start_workers(
         let others = mailboxes.iter().enumerate().filter(|(other, _)| *other != index);
         let peers = others.map(|(_, mailbox)| mailbox.peer()).collect();
         let (common, snapshot) = (Arc::clone(common), Arc::clone(snapshot));
-        crate::worker::start(Start { index, clock, common, snapshot, access: log.worker(), messages, peers })
+        let tape = recordings.worker(index, common.workers).map_err(StartError::Recording)?;
+        let access = log.worker();
+        crate::worker::start(Start { index, clock, common, snapshot, access, tape, messages, peers })
             .map_err(|source| StartError::Worker { worker: index, source })?;
     }
     Ok(Workers::new(mailboxes))

@@ -26,6 +26,7 @@ mod message;
 mod mirror;
 mod plan;
 mod purse;
+mod recording;
 mod route;
 mod serve;
 mod snapshot;
@@ -37,3 +38,4 @@ mod watch;
 mod worker;
 
 pub use gateway::{Gateway, OrderError, ServiceState, StartError};
+pub use recording::Recordings;

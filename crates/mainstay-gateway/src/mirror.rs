@@ -70,8 +70,9 @@ struct Mirror {
 
 /// Sends a copy, for which [`Worker::begin_mirror`] has found room.
 pub(crate) async fn send(worker: Rc<Worker>, service: Rc<ServiceCell>, copied: Copied, word: Method, facts: Facts) {
-    let mut call = Call::new(worker.next_call(), facts, worker.record());
-    call.set_retry(Arc::new(None));
+    let now = worker.clock.now();
+    let mut call = service.call(now, worker.next_call(), facts, worker.record());
+    service.set_retry(&mut call, now, &Arc::new(None));
     let mut mirror = Mirror {
         copied,
         word,
@@ -79,7 +80,7 @@ pub(crate) async fn send(worker: Rc<Worker>, service: Rc<ServiceCell>, copied: C
         call,
         attempt: None,
         timer: Timer::new(worker.clock),
-        now: worker.clock.now(),
+        now,
         discards: false,
         discarded: 0,
         result: MirrorResult::Refused,
@@ -108,12 +109,12 @@ impl Mirror {
                 return Poll::Pending;
             }
             self.now = self.worker.clock.now();
-            self.call.handle_timeout(&mut self.service.core(), self.now);
+            self.service.time(&mut self.call, self.now);
         }
     }
 
     fn input(&mut self, input: Input) {
-        self.call.handle_input(&mut self.service.core(), self.now, input);
+        self.service.input(&mut self.call, self.now, input);
     }
 
     fn carry_out(&mut self, cx: &mut Context<'_>) {
@@ -219,7 +220,7 @@ impl Mirror {
             }
             if !attempt.has_written() {
                 let sent = Input::Sent { attempt: number };
-                self.call.handle_input(&mut self.service.core(), self.now, sent);
+                self.service.input(&mut self.call, self.now, sent);
             }
             if attempt.poll_write(cx).is_pending() {
                 return true;

@@ -16,6 +16,7 @@ mod calls;
 pub mod corpus;
 mod heads;
 mod machines;
+mod recordings;
 mod texts;
 
 /// A law: it takes any bytes and panics when they break it.
@@ -33,6 +34,7 @@ pub const TARGETS: &[(&str, Law)] = &[
     ("config", texts::config),
     ("units", texts::units),
     ("call", calls::call),
+    ("recording", recordings::recording),
 ];
 
 /// The law of this name.

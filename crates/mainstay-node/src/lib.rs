@@ -13,5 +13,5 @@ mod shared;
 mod store;
 
 pub use file::{ConfigError, ConfigFile};
-pub use node::{Ending, Node, StartError};
+pub use node::{Ending, Node, RecordTo, StartError};
 pub use store::StoreError;

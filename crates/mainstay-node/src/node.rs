@@ -7,12 +7,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mainstay_config::{Config, Level, Loaded, LogFormat};
-use mainstay_core::Seed;
-use mainstay_gateway::Gateway;
+use mainstay_core::{Bytes, Seed};
+use mainstay_gateway::{Gateway, Recordings};
 use mainstay_telemetry::{AccessLog, LineFormat};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -47,12 +48,29 @@ pub enum StartError {
     /// The access log gets no thread.
     #[error("the access log cannot start")]
     AccessLog(#[source] io::Error),
+    /// The directory for a recording cannot be made or read.
+    #[error("nothing can be recorded into {directory}")]
+    Recording {
+        /// The directory.
+        directory: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The gateway does not start.
     #[error("the gateway cannot start")]
     Gateway(#[source] mainstay_gateway::StartError),
     /// The store does not start.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a node is told to record of its decisions.
+#[derive(Debug, Clone)]
+pub struct RecordTo {
+    /// Where.
+    pub directory: PathBuf,
+    /// Bytes over all workers.
+    pub max: Bytes,
 }
 
 /// How a node ended.
@@ -74,6 +92,7 @@ pub struct Node {
     stop_admin: watch::Sender<bool>,
     tasks: JoinSet<()>,
     watcher: tokio::task::AbortHandle,
+    recordings: Recordings,
 }
 
 impl std::fmt::Debug for Node {
@@ -89,6 +108,18 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn start(loaded: Loaded, file: ConfigFile) -> Result<Self, StartError> {
+        Self::start_recorded(loaded, file, None).await
+    }
+
+    /// As [`Node::start`], and what its workers decide is recorded.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running then.
+    pub async fn start_recorded(
+        loaded: Loaded,
+        file: ConfigFile,
+        record: Option<RecordTo>,
+    ) -> Result<Self, StartError> {
         let config = Arc::new(loaded.config.clone());
         // A process that has started a log of its own keeps it.
         let _ = mainstay_telemetry::start_logs(level(config.log.level), format(config.log.format));
@@ -100,12 +131,14 @@ impl Node {
         };
         let access = access_log(&config).map_err(StartError::AccessLog)?;
         let began = std::time::Instant::now();
-        let gateway = Gateway::start(Arc::clone(&config), &access, seed()).await.map_err(StartError::Gateway)?;
+        let recordings = recordings(record)?;
+        let gateway = Gateway::start_recorded(Arc::clone(&config), &access, seed(), &recordings).await;
+        let gateway = gateway.map_err(StartError::Gateway)?;
         let guard = Guard::new(config.admin.address.ip(), config.admin.token.clone());
         let shared = Arc::new(Shared::new((gateway, began), access, file, guard.clone(), Arc::new(loaded)));
         let listeners = shared.gateway.addresses().await;
         let store = Replica::start(&config, &shared.name()).await?;
-        Ok(Self { store, ..Self::serve(shared, guard, admin, probe, listeners) })
+        Ok(Self { store, recordings, ..Self::serve(shared, guard, admin, probe, listeners) })
     }
 
     fn serve(
@@ -131,7 +164,17 @@ impl Node {
         let told = |text: String| Some(text).filter(|text| !text.is_empty());
         let (region, zone) = (told(place.region), told(place.zone));
         tracing::info!(node, region, zone, admin = %admin_address, probe = probe.map(tracing::field::display), "the node is running");
-        Self { shared, admin: admin_address, probe, listeners, store: None, stop_admin, tasks, watcher }
+        Self {
+            shared,
+            admin: admin_address,
+            probe,
+            listeners,
+            store: None,
+            stop_admin,
+            tasks,
+            watcher,
+            recordings: Recordings::off(),
+        }
     }
 
     /// Where the admin API listens: what port the system chose for port 0.
@@ -176,7 +219,7 @@ impl Node {
 
     /// Drains and ends the node.
     pub async fn drain(self) {
-        let Self { shared, store, stop_admin, mut tasks, watcher, .. } = self;
+        let Self { shared, store, stop_admin, mut tasks, watcher, recordings, .. } = self;
         let config = shared.loaded().config.node.clone();
         watcher.abort();
         shared.begin_stop();
@@ -192,9 +235,13 @@ impl Node {
         let access = shared.access.clone();
         // With the gateway go its workers, each of which hands over its last lines.
         drop((tasks, shared));
-        let written = tokio::task::spawn_blocking(move || access.finish(LAST_WORDS)).await.unwrap_or(false);
-        if !written {
+        let written = tokio::task::spawn_blocking(move || (access.finish(LAST_WORDS), recordings.finish(LAST_WORDS)));
+        let (access, recordings) = written.await.unwrap_or((false, false));
+        if !access {
             tracing::warn!("the last lines of the access log may be missing");
+        }
+        if !recordings {
+            tracing::warn!("the end of the recording may be missing");
         }
         tracing::info!("stopped");
     }
@@ -249,6 +296,12 @@ fn make_room(config: &Config) {
             "the system does not give enough file descriptors for limits.connections: raise the hard limit (ulimit -Hn)"
         );
     }
+}
+
+fn recordings(record: Option<RecordTo>) -> Result<Recordings, StartError> {
+    let Some(RecordTo { directory, max }) = record else { return Ok(Recordings::off()) };
+    Recordings::into_directory(&directory, max, env!("CARGO_PKG_VERSION"))
+        .map_err(|source| StartError::Recording { directory: directory.display().to_string(), source })
 }
 
 fn access_log(config: &Config) -> io::Result<AccessLog> {

@@ -29,6 +29,7 @@ pub use words::{Cause, EndpointState, Order, Recovery};
 
 use mainstay_core::{Duration, Failure, Instant};
 
+use crate::recording::coded;
 use crate::{CheckFailure, CheckResult, HealthSettings, OutlierSettings, Window};
 
 /// A passive ejection.
@@ -40,6 +41,8 @@ pub(crate) struct Ejection {
     /// No failure behind it reached the endpoint, so a check can tell when it is over.
     pub(crate) not_sent: bool,
 }
+
+coded! { struct Ejection { cause, since, until, not_sent } }
 
 /// A reason for a passive ejection, which the fleet allows or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,6 +16,9 @@
 //! attempt as well as a further one, so that it is shed before anybody else has to wait. A critical call needs no such reserve, because it is the first in the queue:
 //! it waits for one permit to come back.
 
+mod hearing;
+
+use std::cell::RefCell;
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -26,6 +29,8 @@ use mainstay_core::{CallId, Duration, Instant, Limit};
 
 use crate::queue::Queue;
 use crate::{Adaptive, Admission, BulkheadSettings, Concurrency, NoPlace, Priority, Sample, Samples, Wish};
+use hearing::Hearing;
+pub use hearing::{Heard, Question};
 
 /// Permits that a worker takes at once, at most.
 const BLOCK_MAX: u32 = 32;
@@ -89,8 +94,8 @@ impl PermitPool {
     }
 
     /// Permits to take at once: so few that twice as many per worker are an eighth of all.
-    fn block(&self) -> u32 {
-        (self.cell.limit.load(Relaxed) / self.cell.workers.saturating_mul(16)).clamp(1, BLOCK_MAX)
+    fn block(&self, limit: u32) -> u32 {
+        (limit / self.cell.workers.saturating_mul(16)).clamp(1, BLOCK_MAX)
     }
 
     /// Takes up to `wanted` permits and leaves as many as are `reserved` for others.
@@ -140,6 +145,7 @@ const fn limit_of(permits: u32) -> Limit<u32> {
 #[derive(Debug)]
 pub struct Bulkhead {
     pool: PermitPool,
+    hearing: Hearing,
     block: u32,
     in_use: u32,
     spare: u32,
@@ -159,9 +165,11 @@ impl Bulkhead {
             let ceiling = limit_of(concurrency.ceiling());
             concurrency.configure(settings.adaptive, ceiling);
         });
+        let limit = pool.cell.limit.load(Relaxed);
         Self {
-            block: pool.block(),
+            block: pool.block(limit),
             pool,
+            hearing: Hearing::Plain,
             in_use: 0,
             spare: 0,
             starving: false,
@@ -175,7 +183,9 @@ impl Bulkhead {
     /// lower ceiling no permit is given out until enough have come back.
     pub fn configure(&mut self, now: Instant, settings: &BulkheadSettings) {
         self.queue.configure(settings.queue);
-        self.pool.steer(|concurrency| concurrency.configure(settings.adaptive, settings.concurrency));
+        if !self.hearing.is_again() {
+            self.pool.steer(|concurrency| concurrency.configure(settings.adaptive, settings.concurrency));
+        }
         self.poke(now);
     }
 
@@ -187,8 +197,11 @@ impl Bulkhead {
 
     /// What can be shed is not to be the reason for which others wait.
     fn is_admitted(&self, priority: Priority) -> bool {
-        let limit = self.pool.cell.limit.load(Relaxed);
-        priority != Priority::Sheddable || self.in_flight() < limit - limit / 5
+        let is_far_from_full = || {
+            let limit = self.permits();
+            self.in_flight() < limit - limit / 5
+        };
+        priority != Priority::Sheddable || is_far_from_full()
     }
 
     /// Takes a permit for a further attempt of a call, if one is free; what can be shed is to leave room there too.
@@ -272,8 +285,12 @@ impl Bulkhead {
     /// wanted there. A driver calls it every few milliseconds while calls wait anywhere, and ten times a second else, and
     /// then asks [`Bulkhead::poll_admitted`].
     pub fn poke(&mut self, now: Instant) {
-        self.pool.steer(|concurrency| concurrency.gather(now, &mut self.samples));
-        self.block = self.pool.block();
+        if self.hearing.is_again() {
+            self.samples = Samples::default();
+        } else {
+            self.pool.steer(|concurrency| concurrency.gather(now, &mut self.samples));
+        }
+        self.block = self.pool.block(self.permits());
         self.share();
     }
 
@@ -281,9 +298,9 @@ impl Bulkhead {
     fn share(&mut self) {
         // Between one block less one and twice that, a load that goes up and down touches nothing shared. With a block of
         // one nothing is kept.
-        let turns = self.pool.cell.turns.load(Acquire);
+        let turns = self.hearing.hear(Question::Turns, || self.pool.cell.turns.load(Acquire));
         let others = self.others_starving();
-        let keep = match others > 0 || self.pool.is_over() {
+        let keep = match others > 0 || self.is_over() {
             true => 0,
             false if self.spare > 2 * (self.block - 1) => self.block - 1,
             false => self.spare,
@@ -311,25 +328,39 @@ impl Bulkhead {
     /// Attempts under way on all workers; spare permits of the others count too, an eighth of the limit at the most.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.pool.taken().saturating_sub(self.spare)
+        self.hear(Question::Taken, PermitPool::taken).saturating_sub(self.spare)
     }
 
     /// Attempts allowed at once over all workers.
     #[must_use]
     pub fn limit(&self) -> Limit<u32> {
-        self.pool.limit()
+        limit_of(self.permits())
     }
 
     /// The most that [`Bulkhead::limit`] can come to.
     #[must_use]
     pub fn ceiling(&self) -> Limit<u32> {
-        self.pool.ceiling()
+        limit_of(self.hear(Question::Ceiling, |pool| pool.steer(|concurrency| concurrency.ceiling())))
+    }
+
+    fn permits(&self) -> u32 {
+        self.hear(Question::Limit, |pool| pool.cell.limit.load(Relaxed))
+    }
+
+    fn is_over(&self) -> bool {
+        self.hearing.hear(Question::Over, || self.pool.is_over().into()) > 0
+    }
+
+    fn hear(&self, question: Question, ask: impl FnOnce(&PermitPool) -> u32) -> u32 {
+        let answer = self.hearing.hear(question, || ask(&self.pool).into());
+        u32::try_from(answer).unwrap_or(u32::MAX)
     }
 
     /// Whether a permit is at hand, fetching more where none is.
     fn has_spare(&mut self) -> bool {
         if self.spare == 0 {
-            self.spare = self.pool.take(self.block, self.reserved());
+            let reserved = self.reserved();
+            self.spare = self.hear(Question::Got, |pool| pool.take(self.block, reserved));
         }
         self.spare > 0
     }
@@ -338,12 +369,14 @@ impl Bulkhead {
     /// had its turn. Of those that starve one at least has not, so no permit stays unused for it: the first that stands
     /// back does so for one that does not, until that one ceases to starve.
     fn reserved(&self) -> u32 {
-        let by_right = self.starving && self.pool.cell.turns.load(Relaxed) >= self.stands_back;
+        let turns = || self.hearing.hear(Question::Turns, || self.pool.cell.turns.load(Relaxed));
+        let by_right = self.starving && turns() >= self.stands_back;
         if by_right { 0 } else { self.others_starving() }
     }
 
     fn others_starving(&self) -> u32 {
-        self.pool.cell.starving.load(Relaxed).saturating_sub(u32::from(self.starving))
+        let starving = self.hear(Question::Starving, |pool| pool.cell.starving.load(Relaxed));
+        starving.saturating_sub(u32::from(self.starving))
     }
 
     fn watch_starving(&mut self) {
@@ -358,6 +391,28 @@ impl Bulkhead {
             _ => {}
         }
         self.starving = starving;
+    }
+}
+
+/// What a recording notes of the shared permits, and a replay gives again.
+impl Bulkhead {
+    /// From now on every answer of the shared permits is noted.
+    pub(crate) fn note_permits(&mut self) {
+        self.hearing = Hearing::Noting(Vec::new().into());
+    }
+
+    /// Nothing is noted any more.
+    pub(crate) fn note_permits_no_more(&mut self) {
+        self.hearing = Hearing::Plain;
+    }
+
+    /// From now on the shared permits are not asked: their answers are given again.
+    pub(crate) fn hear_permits_again(&mut self) {
+        self.hearing = Hearing::Again(RefCell::default());
+    }
+
+    pub(crate) fn hearing(&self) -> &Hearing {
+        &self.hearing
     }
 }
 

@@ -46,7 +46,7 @@ use running::{Running, RunningSet};
 pub const ATTEMPTS_MAX: u32 = 16;
 
 /// Outputs that one input can cause at the most: giving up all attempts that run, and what follows them.
-const OUTPUTS_MAX: usize = 2 + HEDGES_MAX as usize;
+pub const OUTPUTS_MAX: usize = 2 + HEDGES_MAX as usize;
 
 /// An attempt cut short by somebody's impatience speaks against the endpoint only past this length...
 const IMPATIENCE_MIN: Duration = Duration::from_secs(1);
@@ -246,6 +246,13 @@ impl Call {
     #[must_use]
     pub fn has_output(&self) -> bool {
         self.outputs_waiting > 0
+    }
+
+    /// The outputs that wait to be polled, each in a place of its own: what is there after an input and was not before
+    /// came of it.
+    #[must_use]
+    pub fn outputs(&self) -> &[Option<Output>; OUTPUTS_MAX] {
+        &self.outputs
     }
 
     /// When to call [`Call::handle_timeout`] at the latest, and why. Changes with every input and every time-out.

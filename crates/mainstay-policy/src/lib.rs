@@ -33,6 +33,7 @@ mod pace;
 mod pool;
 mod queue;
 mod record;
+pub mod recording;
 mod retry;
 mod service;
 mod settings;

@@ -18,6 +18,8 @@
 
 use mainstay_core::{Duration, Instant, below};
 
+use crate::recording::coded;
+
 /// As slow as this many medians is slow.
 const FACTOR: f64 = 3.0;
 /// And by this much, in nanoseconds.
@@ -78,6 +80,8 @@ pub(crate) struct Limp {
     /// The median of the others'.
     pub(crate) others: f64,
 }
+
+coded! { struct Limp { since, due, rest, good, own, others } }
 
 /// What an answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

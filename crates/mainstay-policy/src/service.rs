@@ -12,7 +12,7 @@ use mainstay_core::{CallId, Duration, EndpointId, Instant, Purpose, Seed, below}
 
 use crate::{
     Admission, Breaker, BreakerEvent, BreakerOrder, BreakerPermit, Budget, Bulkhead, CallOutcome, CheckResult, Choice,
-    EndpointChanges, EndpointSpec, Fault, Fleet, FleetDelta, FleetEvent, HEDGES_MAX, Order, PermitPool, Report,
+    EndpointChanges, EndpointSpec, Fault, Fleet, FleetDelta, FleetEvent, HEDGES_MAX, Heard, Order, PermitPool, Report,
     ServiceSettings, ServiceView, Turn,
 };
 
@@ -180,6 +180,37 @@ impl Service {
             ceiling: self.bulkhead.ceiling(),
             fault: self.fault.filter(|fault| now < fault.until),
         }
+    }
+
+    /// From now on every answer of the permits that are shared with other workers is noted, for a recording.
+    pub fn note_permits(&mut self) {
+        self.bulkhead.note_permits();
+    }
+
+    /// Nothing of them is noted any more.
+    pub fn note_permits_no_more(&mut self) {
+        self.bulkhead.note_permits_no_more();
+    }
+
+    /// Moves the answers that were noted since the last time to `into`.
+    pub fn take_noted(&self, into: &mut Vec<Heard>) {
+        self.bulkhead.hearing().take_noted(into);
+    }
+
+    /// From now on the shared permits are not asked: [`Service::give_again`] says what they answered.
+    pub fn hear_permits_again(&mut self) {
+        self.bulkhead.hear_permits_again();
+    }
+
+    /// Has these answers given to what the shared permits are asked next, for a replay.
+    pub fn give_again(&mut self, answers: &[Heard]) {
+        self.bulkhead.hearing().give_again(answers);
+    }
+
+    /// Whether exactly that was asked since [`Service::give_again`] what was answered there.
+    #[must_use]
+    pub fn was_asked_the_same(&self) -> bool {
+        self.bulkhead.hearing().was_asked_the_same()
     }
 
     /// How long an answer usually takes, as far as that is known.

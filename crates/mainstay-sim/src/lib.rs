@@ -31,6 +31,7 @@
 
 mod account;
 mod bounds;
+mod desk;
 #[cfg(test)]
 mod examples;
 mod hist;
@@ -39,6 +40,7 @@ mod judge;
 mod luck;
 pub mod picture;
 mod queue;
+pub mod replay;
 pub mod report;
 pub mod scenarios;
 pub mod search;

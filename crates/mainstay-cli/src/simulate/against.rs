@@ -40,8 +40,8 @@ pub(super) fn command(
 
 /// What the first play is called: by its file, or by the keys that were set where both have the same file.
 fn own_name(args: &SimulateArgs, against: &Path) -> String {
-    if args.config != against || args.set.is_empty() {
-        return args.config.to_string_lossy().into_owned();
+    if args.config() != against || args.set.is_empty() {
+        return args.config().to_string_lossy().into_owned();
     }
     args.set.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
 }

@@ -34,7 +34,7 @@ pub(super) fn command(args: &SimulateArgs, config: &Config, scenario: &Scenario,
     };
     let found = search(config, &others, scenario, seed, &mut tell);
     drop(line);
-    let edges = found.map_err(|unplayable| refused(&args.scenario, &unplayable))?;
+    let edges = found.map_err(|unplayable| refused(args.scenario(), &unplayable))?;
     if args.json { print::json(&json!(edges)) } else { print::result(text(&edges)) }
 }
 
@@ -44,7 +44,7 @@ fn others(args: &SimulateArgs, config: &Config, scenario: &Scenario) -> Vec<(Str
     let other = |(key, value): &(&str, &str)| {
         let key = format!("service.{}.{key}", workload.service);
         let set = args.set.iter().cloned().chain([(key.clone(), (*value).to_owned())]).collect();
-        let loaded = ConfigFile::new(&args.config, set).load().ok()?;
+        let loaded = ConfigFile::new(args.config(), set).load().ok()?;
         (loaded.config != *config).then(|| (format!("{key}={value}"), loaded.config))
     };
     SETTINGS.iter().filter_map(other).collect()

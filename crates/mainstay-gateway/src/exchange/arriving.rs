@@ -12,7 +12,7 @@
 use std::task::{Context, Poll, ready};
 
 use mainstay_core::Instant;
-use mainstay_policy::{Call, Facts, Input, Refusal};
+use mainstay_policy::{Facts, Input, Refusal};
 
 use super::{Answer, Exchange};
 use crate::answer::Problem;
@@ -74,7 +74,7 @@ impl Exchange<'_> {
     fn put_off(&mut self) {
         self.plan.facts = Facts { deadline: self.moved + self.plan.allowed, ..self.plan.facts };
         let record = self.leg.call.take_record();
-        self.leg.call = Call::new(self.leg.call.id(), self.plan.facts, record);
+        self.leg.call = self.leg.service.call(self.now, self.leg.call.id(), self.plan.facts, record);
         self.set_retry();
         if !self.parts.body.is_kept() {
             self.input(Input::BodyNotKept);

@@ -116,7 +116,7 @@ impl Exchange<'_> {
         let asked = self.alone.is_none()
             && self.parts.body.is_complete()
             && self.key.as_ref().is_some_and(|key| key.is_first())
-            && self.leg.call.go_on_alone(self.now);
+            && self.leg.service.goes_on(&mut self.leg.call, self.now);
         if asked {
             self.alone = Some(self.status);
             self.parts.caller.forsake();
@@ -131,7 +131,8 @@ impl Exchange<'_> {
         let leg = self.outer.first_mut().unwrap_or(&mut self.leg);
         let (whole, kept) = answer.map_or((None, None), |(whole, kept)| (Some(whole), kept));
         let status = whole.map_or(0, |whole| whole.status);
-        let Some(end) = leg.call.release_key(&leg.service.settings(), whole, self.applied || inner) else { return };
+        let applied = self.applied || inner;
+        let Some(end) = leg.service.release_key(&mut leg.call, self.now, whole, applied) else { return };
         let outcome = match end {
             KeyEnd::Kept | KeyEnd::NotKept => {
                 let kept = kept.map(|kept| (Arc::clone(&kept), kept.size()));
@@ -141,7 +142,7 @@ impl Exchange<'_> {
             KeyEnd::Free => KeyOutcome::Free,
         };
         let end = key.settle(self.now, outcome);
-        leg.call.tell_key(self.now, end);
+        leg.service.tell_key(&mut leg.call, self.now, end);
     }
 }
 

@@ -57,7 +57,7 @@ impl Exchange<'_> {
                 return;
             }
             if !attempt.has_written() {
-                self.leg.call.handle_input(&mut self.leg.service.core(), self.now, Input::Sent { attempt: number });
+                self.leg.service.input(&mut self.leg.call, self.now, Input::Sent { attempt: number });
             }
             if attempt.poll_write(cx).is_pending() {
                 return;

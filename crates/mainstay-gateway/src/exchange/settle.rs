@@ -223,8 +223,9 @@ impl Drop for Leg {
     fn drop(&mut self) {
         if self.queued && self.service.forget(self.call.id()) {
             let now = self.clock.now();
-            self.call.handle_input(&mut self.service.core(), now, Input::Admitted { turn: Turn::Granted });
+            self.service.input(&mut self.call, now, Input::Admitted { turn: Turn::Granted });
         }
+        self.service.gone(&self.call, || self.clock.now());
     }
 }
 

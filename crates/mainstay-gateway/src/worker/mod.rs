@@ -19,7 +19,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 
 use mainstay_core::{CallId, Duration, Seed};
-use mainstay_policy::{CheckResult, EndpointSpec, Order, Record, Service, ServiceView};
+use mainstay_policy::{CheckResult, EndpointSpec, Order, Record, ServiceView};
 use mainstay_telemetry::{AccessWriter, RecordRing, Recorder};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
@@ -33,6 +33,7 @@ use crate::forward::HttpDate;
 use crate::listener::Accepted;
 use crate::mirror::MIRRORS_MAX;
 use crate::purse::Purse;
+use crate::recording::Tape;
 use crate::snapshot::{Common, Snapshot};
 
 /// Records of decisions that lie ready for the next calls.
@@ -56,6 +57,7 @@ pub(crate) struct Worker {
     arriving: Budget,
     pub(crate) counters: RefCell<Recorder>,
     pub(crate) access: RefCell<AccessWriter>,
+    tape: Option<Rc<Tape>>,
     pub(crate) records: RefCell<Option<RecordRing>>,
     pub(crate) date: RefCell<HttpDate>,
     common: Arc<Common>,
@@ -79,6 +81,7 @@ pub(crate) struct Start {
     pub(crate) common: Arc<Common>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) access: AccessWriter,
+    pub(crate) tape: Option<Tape>,
     pub(crate) messages: mpsc::Receiver<Message>,
     /// The other workers.
     pub(crate) peers: Vec<Peer>,
@@ -93,8 +96,8 @@ pub(crate) fn start(start: Start) -> io::Result<JoinHandle<()>> {
     // Made here and not on the thread, so that what it lacks is known before anything is served.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let run = move || {
-        let Start { index, clock, common, snapshot, access, messages, peers } = start;
-        let worker = Rc::new(Worker::new(index, clock, common, &snapshot, access));
+        let Start { index, clock, common, snapshot, access, tape, messages, peers } = start;
+        let worker = Rc::new(Worker::new(index, clock, common, &snapshot, (access, tape)));
         LocalSet::new().block_on(&runtime, worker.run(messages, peers));
     };
     std::thread::Builder::new().name(name.clone()).spawn(move || unless_it_panics(&name, run, std::process::abort))
@@ -113,7 +116,13 @@ fn unless_it_panics<T>(name: &str, run: impl FnOnce(), last: impl FnOnce() -> T)
 }
 
 impl Worker {
-    fn new(index: usize, clock: Clock, common: Arc<Common>, snapshot: &Arc<Snapshot>, access: AccessWriter) -> Self {
+    fn new(
+        index: usize,
+        clock: Clock,
+        common: Arc<Common>,
+        snapshot: &Arc<Snapshot>,
+        (access, tape): (AccessWriter, Option<Tape>),
+    ) -> Self {
         let explain = snapshot.config.explain;
         let share = explain.memory.as_usize() / common.workers.max(1);
         let records = explain.keep.map(|keep| RecordRing::new(share, keep));
@@ -126,6 +135,7 @@ impl Worker {
             arriving: Budget::new(Arc::clone(&common.arriving)),
             counters: RefCell::default(),
             access: RefCell::new(access),
+            tape: tape.map(Rc::new),
             records: RefCell::new(records),
             date: RefCell::new(HttpDate::new(unix_time())),
             common,
@@ -184,7 +194,7 @@ impl Worker {
             Message::OrderBreaker(service, order, found) => {
                 let cell = self.service(&service);
                 if let Some(cell) = &cell {
-                    cell.core().order_breaker(now, order);
+                    cell.order_breaker(now, order);
                     self.tell_events(cell);
                 }
                 let _ = found.send(cell.is_some());
@@ -192,7 +202,7 @@ impl Worker {
             Message::OrderFault(service, fault, found) => {
                 let cell = self.service(&service);
                 if let Some(cell) = &cell {
-                    cell.core().order_fault(fault);
+                    cell.order_fault(now, fault);
                 }
                 let _ = found.send(cell.is_some());
             }
@@ -219,7 +229,7 @@ impl Worker {
             }
             Message::Learned(service, delta) => {
                 if let Some(cell) = self.service(&service) {
-                    cell.core().merge(now, &delta);
+                    cell.learn(now, &delta);
                 }
             }
             Message::Drain => self.drain(),
@@ -235,13 +245,13 @@ impl Worker {
             let kept = before.services.iter().find(|cell| cell.name == base.name);
             let cell = kept.map_or_else(
                 || {
-                    let seed = self.common.seed.derive(&base.name);
-                    let core = Service::new(&settings, base.permits.clone(), seed, now);
-                    Rc::new(ServiceCell::new(Arc::clone(&base.name), Arc::clone(&self.common.names), core))
+                    let core = (&settings, base.permits.clone(), self.common.seed.derive(&base.name));
+                    let (name, names) = (Arc::clone(&base.name), Arc::clone(&self.common.names));
+                    Rc::new(ServiceCell::begin(name, names, core, now, self.tape.clone()))
                 },
                 Rc::clone,
             );
-            cell.core().configure(now, &settings);
+            cell.configure(now, &settings);
             cell.configure_pools();
             if let mainstay_config::Endpoints::Fixed(endpoints) = &service.endpoints {
                 cell.update(now, endpoints);
@@ -262,21 +272,21 @@ impl Worker {
     fn check(&self, service: &str, address: SocketAddr, result: CheckResult) {
         let Some(cell) = self.service(service) else { return };
         if let Some(endpoint) = cell.find(address) {
-            cell.core().check(self.clock.now(), endpoint, result);
+            cell.check(self.clock.now(), endpoint, result);
             self.tell_events(&cell);
         }
     }
 
     fn order(&self, service: &str, address: SocketAddr, order: Order) -> bool {
         let Some(cell) = self.service(service) else { return false };
-        let found = cell.core().order(self.clock.now(), address, order);
+        let found = cell.order(self.clock.now(), address, order);
         self.tell_events(&cell);
         found
     }
 
     fn views(&self) -> Vec<(Arc<str>, ServiceView)> {
         let now = self.clock.now();
-        self.local().services.iter().map(|cell| (Arc::clone(&cell.name), cell.core().view(now))).collect()
+        self.local().services.iter().map(|cell| (Arc::clone(&cell.name), cell.view(now))).collect()
     }
 
     fn service(&self, name: &str) -> Option<Rc<ServiceCell>> {

@@ -2,16 +2,23 @@
 //!
 //! The policies' [`Service`] decides; here are the things that it decides about. Everything is behind a `RefCell` that is
 //! borrowed for one step and never across a wait, since all tasks of a worker share one thread.
+//!
+//! Nobody else tells the decisions anything ([`telling`]), so what they were told can be recorded whole.
 
-use std::cell::{Ref, RefCell, RefMut};
+mod telling;
+
+use std::cell::{Ref, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 
 use mainstay_core::{CallId, EndpointId, Instant};
 use mainstay_policy::{Checkout, ConnectionId, EndpointSpec, Freshness, Pool, Service, Turn};
 use mainstay_telemetry::{EndpointKey, Names, ServiceKey};
+
+use crate::recording::Tape;
 
 use crate::upstream::Connection;
 
@@ -22,6 +29,8 @@ pub(crate) struct ServiceCell {
     pub(crate) key: ServiceKey,
     names: Arc<Names>,
     core: RefCell<Service>,
+    /// What is told is recorded, under this number.
+    tape: Option<(Rc<Tape>, u32)>,
     /// By slot.
     endpoints: RefCell<Vec<Option<EndpointCell>>>,
     waiting: RefCell<HashMap<CallId, Waiter>>,
@@ -60,18 +69,6 @@ pub(crate) enum Found {
 }
 
 impl ServiceCell {
-    /// A service without endpoints.
-    pub(crate) fn new(name: Arc<str>, names: Arc<Names>, core: Service) -> Self {
-        let key = names.service(&name);
-        let (endpoints, waiting) = (RefCell::default(), RefCell::default());
-        Self { name, key, names, core: RefCell::new(core), endpoints, waiting }
-    }
-
-    /// Its decisions, to be changed. For one step.
-    pub(crate) fn core(&self) -> RefMut<'_, Service> {
-        self.core.borrow_mut()
-    }
-
     /// Its decisions, to be read.
     pub(crate) fn settings(&self) -> Ref<'_, Service> {
         self.core.borrow()
@@ -79,9 +76,9 @@ impl ServiceCell {
 
     /// Takes on a set of endpoints; connections to those that left are closed.
     pub(crate) fn update(&self, now: Instant, specs: &[EndpointSpec]) {
-        let mut core = self.core.borrow_mut();
+        let changes = self.tell_endpoints(now, specs);
+        let core = self.core.borrow();
         let mut endpoints = self.endpoints.borrow_mut();
-        let changes = core.update(now, specs);
         for id in changes.removed {
             if let Some(slot) = endpoints.get_mut(id.slot as usize).filter(|slot| is(slot, id)) {
                 wake_all(slot.take());
@@ -210,14 +207,13 @@ impl ServiceCell {
 
     /// Wakes the calls whose wait is over. To be called after every input to a call of the service, and after a poke.
     pub(crate) fn admit(&self, now: Instant) {
-        let mut core = self.core.borrow_mut();
-        while let Some(admission) = core.poll_admitted(now) {
+        while let Some(admission) = self.next_turn(now) {
             match self.waiting.borrow_mut().get_mut(&admission.call) {
                 Some(waiter) => {
                     waiter.admitted = Some(admission.turn);
                     waiter.waker.wake_by_ref();
                 }
-                None => core.decline(now, admission),
+                None => self.decline(now, admission),
             }
         }
     }

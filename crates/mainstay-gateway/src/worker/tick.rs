@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use mainstay_core::Duration;
+use mainstay_core::{Duration, Instant};
 use mainstay_policy::{BreakerCause, BreakerEvent, Cause, FleetEvent, Recovery, ServiceEvent};
 
 use super::{Peer, ServiceCell, Worker, to_std};
@@ -29,7 +29,7 @@ impl Worker {
             for cell in &local.services {
                 if cell.has_waiting() {
                     waiting = true;
-                    cell.core().poke(now);
+                    cell.poke(now);
                     cell.admit(now);
                 }
             }
@@ -39,7 +39,7 @@ impl Worker {
             }
             let mut told = false;
             for cell in &local.services {
-                told |= tell_peers(cell, &peers).await;
+                told |= tell_peers(cell, now, &peers).await;
             }
             drop(local);
             tokio::time::sleep(to_std(if waiting || told { BUSY } else { QUIET })).await;
@@ -50,19 +50,22 @@ impl Worker {
         let now = self.clock.now();
         for cell in services {
             // A poke also takes back what dropped calls held.
-            cell.core().poke(now);
+            cell.poke(now);
             cell.admit(now);
             cell.close_expired(now);
             self.tell_events(cell);
         }
         self.date.borrow_mut().update(unix_time());
         self.access.borrow_mut().flush();
+        if let Some(tape) = &self.tape {
+            tape.flush();
+        }
     }
 
     /// Counts and logs what changed about a service.
     pub(super) fn tell_events(&self, cell: &ServiceCell) {
         loop {
-            let event = cell.core().poll_event();
+            let event = cell.next_event();
             match event {
                 None => return,
                 Some(ServiceEvent::Breaker(BreakerEvent { from, to, why, .. })) => {
@@ -129,11 +132,11 @@ fn is_told_to_all(event: &FleetEvent) -> bool {
 }
 
 /// Tells the other workers what this one has learned about a service since the last time; whether that was anything.
-async fn tell_peers(cell: &ServiceCell, peers: &[Peer]) -> bool {
+async fn tell_peers(cell: &ServiceCell, now: Instant, peers: &[Peer]) -> bool {
     if peers.is_empty() {
         return false;
     }
-    let delta = cell.core().take_delta();
+    let delta = cell.share(now);
     if delta.is_empty() {
         return false;
     }

@@ -1,3 +1,4 @@
+use mainstay_core::{Purpose, Seed};
 use proptest::prelude::*;
 
 use super::*;
@@ -462,4 +463,85 @@ proptest! {
         drop(bulkheads);
         prop_assert_eq!((pool.taken(), pool.cell.starving.load(Relaxed)), (0, 0));
     }
+}
+
+/// Plays a worker's day beside another worker's; `beside` says whether the other does anything. What it was told is said.
+fn day(
+    bulkhead: &mut Bulkhead,
+    mut beside: impl FnMut(u64),
+    mut around: impl FnMut(&mut Bulkhead, u64),
+) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut held = 0;
+    for step in 0..4_000_u64 {
+        beside(step);
+        around(bulkhead, step);
+        let now = at(step);
+        let luck = Seed::new(5).draw(step, 0, Purpose::Sample);
+        let priority = Priority::ALL[(luck >> 8) as usize % 3];
+        match luck % 5 {
+            0 | 1 if bulkhead.try_enter(priority) => held += 1,
+            0 | 1 => {
+                let (until, deadline, served) = (at(step + 40), at(step + 90), Duration::from_millis(3));
+                told.push(format!(
+                    "{:?}",
+                    bulkhead.enqueue(now, &Wish { call: CallId(step), priority, until, deadline, served })
+                ));
+            }
+            2 | 3 if held > 0 => {
+                held -= 1;
+                bulkhead.release(now);
+            }
+            _ => bulkhead.poke(now),
+        }
+        while let Some(admission) = bulkhead.poll_admitted(now, Duration::from_millis(3)) {
+            held += u32::from(admission.turn == Turn::Granted);
+            told.push(format!("{admission:?}"));
+        }
+        let (in_use, in_flight, limit) = (bulkhead.in_use(), bulkhead.in_flight(), bulkhead.limit());
+        told.push(format!("{step}: {in_use} of {in_flight}, {limit:?}, {} wait", bulkhead.waiting()));
+    }
+    told
+}
+
+#[test]
+fn whoever_hears_the_same_of_the_shared_permits_decides_the_same_alone() {
+    let settings = BulkheadSettings { concurrency: Limit::At(20), ..BulkheadSettings::default() };
+    let pool = PermitPool::new(settings.concurrency, 2);
+    let mut other = Bulkhead::new(&settings, pool.clone());
+    let mut bulkhead = Bulkhead::new(&settings, pool);
+    bulkhead.note_permits();
+    let mut heard: Vec<Vec<Heard>> = Vec::new();
+    let mut others = 0;
+    let beside = |step: u64| match Seed::new(9).draw(step, 0, Purpose::Sample) % 3 {
+        0 if other.try_again(Priority::Normal) => others += 1,
+        1 if others > 0 => {
+            others -= 1;
+            other.release(at(step));
+        }
+        _ => other.poke(at(step)),
+    };
+    // What was heard in a step is taken at the beginning of the next.
+    let told = day(&mut bulkhead, beside, |bulkhead, _| {
+        let mut noted = Vec::new();
+        bulkhead.hearing().take_noted(&mut noted);
+        heard.push(noted);
+    });
+    let mut last = Vec::new();
+    bulkhead.hearing().take_noted(&mut last);
+    heard.push(last);
+    let waited = told.iter().filter(|told| told.contains("Granted")).count();
+    assert!(waited > 50, "{waited} calls waited and were granted a permit");
+
+    let mut alone = Bulkhead::new(&settings, PermitPool::new(settings.concurrency, 2));
+    alone.hear_permits_again();
+    let again = day(
+        &mut alone,
+        |_| {},
+        |bulkhead, step| {
+            assert!(step == 0 || bulkhead.hearing().was_asked_the_same(), "step {step}");
+            bulkhead.hearing().give_again(&heard[step as usize + 1]);
+        },
+    );
+    assert_eq!(told, again);
 }

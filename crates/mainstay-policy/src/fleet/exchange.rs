@@ -13,6 +13,7 @@ use super::Fleet;
 use super::learned::Learned;
 use crate::availability::Ejection;
 use crate::pace::{Limp, Verdict};
+use crate::recording::coded;
 use crate::spread::Percentiles;
 use crate::{Balance, Recovery};
 
@@ -73,6 +74,14 @@ enum Turn {
     Ejected { ejection: Ejection, doublings: u32 },
     Restored,
 }
+
+coded! { struct FleetDelta { median, percentiles, news } }
+coded! { struct News { endpoint, what } }
+coded! { struct Pending {
+    is_listed, in_flight, attempts, failed, lost, latencies, paced, slow, limp, turn,
+} }
+coded! { struct Latencies { count, sum, worst, at_least } }
+coded! { enum Turn { 0 => Ejected { ejection, doublings }, 1 => Restored } }
 
 impl Pending {
     pub(super) fn good(&mut self, latency: Duration) {

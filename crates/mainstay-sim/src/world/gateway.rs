@@ -1,4 +1,4 @@
-//! The gateways: the driver of [`Call`] and [`Service`] in virtual time, step by step what `mainstay-gateway`'s does.
+//! The gateways: the driver of [`Call`] and [`mainstay_policy::Service`] in virtual time, step by step what `mainstay-gateway`'s does.
 //!
 //! A call begins when its request is there; every output is carried out before anything else is looked at; then those
 //! whose wait in the queue is over have their turn; and each call is looked after at the latest when its own deadline,
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mainstay_config::{Config, Route, RouteRetry, Target};
 use mainstay_core::{CallId, EndpointId, Instant, MethodClass, Purpose, Seed, below};
 use mainstay_policy::{
-    Admission, AnswerFacts, Call, Facts, Input, Output, PermitPool, Pool, Priority, Refusal, RetrySettings, Service,
+    Admission, AnswerFacts, Call, Facts, Input, Output, PermitPool, Pool, Priority, Refusal, RetrySettings,
 };
 
 use super::callers::DeedKey;
@@ -19,6 +19,7 @@ use super::limits::{Hearing, Limit};
 use super::ticks::Checks;
 use super::{Event, World};
 use crate::account::Failed;
+use crate::desk::Desk;
 use crate::slab::Key;
 
 /// Attempts of one call that can run at once.
@@ -57,7 +58,7 @@ pub(super) struct Worker {
 /// One service on one worker.
 #[derive(Debug)]
 pub(super) struct Cell {
-    pub(super) service: Service,
+    pub(super) service: Desk,
     /// By slot.
     pub(super) endpoints: Vec<Option<Endpoint>>,
     /// Calls in the queue.
@@ -203,7 +204,7 @@ impl World<'_> {
             .collect();
         for number in 0..workers {
             let cells = self.config.services.iter().zip(&settings).zip(&pools).map(|((service, settings), pool)| {
-                let mut core = Service::new(settings, pool.clone(), seed.derive(&service.name), self.now);
+                let mut core = Desk::begin(settings, pool.clone(), seed.derive(&service.name), self.now);
                 core.configure(self.now, settings);
                 Cell { service: core, endpoints: Vec::new(), waiting: BTreeMap::new() }
             });
@@ -308,9 +309,9 @@ impl World<'_> {
         retry: Option<Arc<Option<RetrySettings>>>,
     ) {
         let record = self.records.pop().unwrap_or_default();
-        let mut call = Call::new(id, facts, record);
+        let mut call = Desk::call(id, facts, record);
         if let Some(rule) = retry {
-            call.set_retry(rule);
+            Desk::set_retry(&mut call, rule);
         }
         let key = self.calls.insert(Live {
             call,
@@ -351,7 +352,7 @@ impl World<'_> {
     pub(super) fn input(&mut self, key: Key, input: Input) {
         let Some(live) = self.calls.get_mut(key) else { return };
         let cell = &mut self.workers[live.worker as usize].cells[live.service as usize];
-        live.call.handle_input(&mut cell.service, self.now, input);
+        cell.service.input(&mut live.call, self.now, input);
     }
 
     /// Does what the call says until it says no more, and lets others have their turn.
@@ -406,7 +407,7 @@ impl World<'_> {
     pub(super) fn admit(&mut self, worker: u32, service: u32) {
         loop {
             let cell = &mut self.workers[worker as usize].cells[service as usize];
-            let Some(admission) = cell.service.poll_admitted(self.now) else { return };
+            let Some(admission) = cell.service.next_turn(self.now) else { return };
             let Admission { call, turn } = admission;
             match cell.waiting.remove(&call) {
                 Some(key) => {
@@ -479,7 +480,7 @@ impl World<'_> {
         *begun += 1;
         let record = self.records.pop().unwrap_or_default();
         if let Some(live) = self.calls.get_mut(key) {
-            let outer = std::mem::replace(&mut live.call, Call::new(id, facts, record));
+            let outer = std::mem::replace(&mut live.call, Desk::call(id, facts, record));
             live.outer.push((outer, live.service));
             live.service = next.0 as u32;
         }
@@ -571,7 +572,7 @@ impl World<'_> {
         let ends = live.ask.told && live.facts.deadline <= self.now;
         if ends || self.now < live.ask.request.leaves {
             let cell = &mut self.workers[live.worker as usize].cells[live.service as usize];
-            live.call.handle_timeout(&mut cell.service, self.now);
+            cell.service.time(&mut live.call, self.now);
             self.drive(key);
         }
         if self.calls.get(key).is_some_and(|live| self.now >= live.ask.request.leaves) {

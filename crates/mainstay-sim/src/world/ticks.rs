@@ -223,20 +223,20 @@ impl World<'_> {
         }
         let mut told = false;
         for service in 0..self.services.len() {
-            let delta = self.workers[worker as usize].cells[service].service.take_delta();
+            let delta = self.workers[worker as usize].cells[service].service.share();
             if delta.is_empty() {
                 continue;
             }
             told = true;
             for peer in self.workers_of(self.workers[worker as usize].gateway).filter(|peer| *peer != worker) {
-                self.workers[peer as usize].cells[service].service.merge(self.now, &delta);
+                self.workers[peer as usize].cells[service].service.learn(self.now, &delta);
             }
         }
         told
     }
 
     fn tell_events(&mut self, worker: u32, service: usize) {
-        while let Some(event) = self.workers[worker as usize].cells[service].service.poll_event() {
+        while let Some(event) = self.workers[worker as usize].cells[service].service.next_event() {
             let first = self.workers[worker as usize].is_first;
             if let Some(what) = self.tale(worker, service, &event).filter(|_| first || !is_told_to_all(&event)) {
                 self.ledger.event(self.now, what);
