@@ -2,6 +2,8 @@
 //!
 //! An origin is a function over a blocking socket, so that a test can write down byte by byte what an instance does. Every
 //! wait ends after [`PATIENCE`]: a test that would hang fails.
+//!
+//! Whatever a test does is recorded, and decided again by the simulator's driver at its end: another decision fails it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,9 +12,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_config::{Source, load};
-use mainstay_core::Seed;
-use mainstay_gateway::Gateway;
+use mainstay_core::{Bytes, Seed};
+use mainstay_gateway::{Gateway, Recordings};
+use mainstay_policy::recording::{Ending, Recording};
+use mainstay_sim::replay::{End, replay};
 use mainstay_telemetry::AccessLog;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// How long anything may take before it counts as hanging.
@@ -23,6 +28,37 @@ pub(crate) struct World {
     pub(crate) runtime: Runtime,
     pub(crate) gateway: Gateway,
     pub(crate) address: SocketAddr,
+    /// Looked at when the gateway has gone, hence the last.
+    _recorded: Recorded,
+}
+
+/// What the gateway of a test decides.
+struct Recorded {
+    recordings: Recordings,
+    directory: TempDir,
+}
+
+impl Recorded {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let recordings = Recordings::into_directory(directory.path(), Bytes::mib(64), "test").unwrap();
+        Self { recordings, directory }
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        let recordings = std::mem::replace(&mut self.recordings, Recordings::off());
+        if std::thread::panicking() {
+            return;
+        }
+        assert!(recordings.finish(PATIENCE), "the recording has no end");
+        for file in std::fs::read_dir(self.directory.path()).unwrap() {
+            let file = std::fs::read(file.unwrap().path()).unwrap();
+            let replayed = replay(Recording::open(&file).unwrap());
+            assert_eq!(replayed.end, End::Recording(Ending::Stopped), "{:#?}", replayed.difference);
+        }
+    }
 }
 
 /// Configuration for one service on these endpoints; `more` is appended to it.
@@ -45,9 +81,11 @@ impl World {
     pub(crate) fn logging(text: &str, log: &AccessLog) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let config = Arc::new(parse(text));
-        let gateway = runtime.block_on(Gateway::start(config, log, Seed::new(1))).unwrap();
+        let recorded = Recorded::new();
+        let started = Gateway::start_recorded(config, log, Seed::new(1), &recorded.recordings);
+        let gateway = runtime.block_on(started).unwrap();
         let address = runtime.block_on(gateway.addresses())[0].1;
-        Self { runtime, gateway, address }
+        Self { runtime, gateway, address, _recorded: recorded }
     }
 
     /// A gateway with default settings before `origin`.
