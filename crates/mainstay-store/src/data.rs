@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-use mainstay_mvcc::{Revision, Store};
+use mainstay_core::Instant as Moment;
+use mainstay_mvcc::{LeaseClock, Revision, Store};
 use openraft::StoredMembership;
 use tokio::sync::watch;
 
-use crate::leases::LeaseClock;
 use crate::raft::{LogId, MemberId, Place};
 use crate::watch::Watches;
 
@@ -46,9 +46,14 @@ impl Data {
         }
     }
 
-    /// How long the member has been up: the clock of its leases and elections.
+    /// How long the member has been up: the clock of its elections.
     pub(crate) fn now(&self) -> Duration {
         self.born.elapsed()
+    }
+
+    /// The same as a moment: the clock of its leases.
+    pub(crate) fn instant(&self) -> Moment {
+        Moment::from_nanos(u64::try_from(self.now().as_nanos()).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Store> {

@@ -7,13 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_mvcc::{Applied, Command, Found, LeaseId, Range, Refused, Revision, Watch};
+use mainstay_mvcc::{Applied, Command, Found, LeaseId, Range, Refused, Revision, Saving, Watch};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::member::{Inner, StartError};
+use crate::raft::Flushes;
 use crate::settings::Settings;
 use crate::watch::Watcher;
+
+/// How much of the data is gathered under one lock, in bytes: a fraction of a millisecond.
+const PIECE: usize = 256 << 10;
 
 /// One member of the store. A clone is another handle of the same.
 #[derive(Debug, Clone)]
@@ -198,6 +203,31 @@ impl Engine {
     #[must_use]
     pub fn status(&self) -> Status {
         self.0.status()
+    }
+
+    /// How this member's disk has flushed the log.
+    #[must_use]
+    pub fn flushes(&self) -> Flushes {
+        self.0.flushes()
+    }
+
+    /// All data as it is now, in pieces: what a [`mainstay_mvcc::Restore`] takes. Commands go on meanwhile; the pieces end
+    /// when all were brought or the receiver is gone.
+    #[must_use]
+    pub fn save(&self) -> mpsc::Receiver<Vec<u8>> {
+        let (pieces, saved) = mpsc::channel(4);
+        let data = Arc::clone(&self.0.data);
+        tokio::task::spawn_blocking(move || {
+            let mut saving = Saving::new(data.write().pin());
+            loop {
+                let piece = data.read().piece(&mut saving, PIECE);
+                let Some(piece) = piece else { return };
+                if pieces.blocking_send(piece).is_err() {
+                    return;
+                }
+            }
+        });
+        saved
     }
 
     /// Hands leadership to another member, and returns once it leads.

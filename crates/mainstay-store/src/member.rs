@@ -27,7 +27,7 @@ use crate::identity::Identity;
 use crate::links::Links;
 use crate::peer::Message;
 use crate::propose::{self, Proposals};
-use crate::raft::{Keeper, LogStore, MemberId, Place, Raft, Receiving};
+use crate::raft::{Flushes, Keeper, LogStore, MemberId, Place, Raft, Receiving};
 use crate::settings::Settings;
 
 /// How long a client waits for a command or a confirmation besides the time in which a dead leader is noticed; 5 s, as
@@ -151,7 +151,7 @@ impl Inner {
     }
 
     pub(crate) async fn propose(&self, command: &Command) -> Result<Applied, Failure> {
-        let bytes = propose::bytes(command);
+        let bytes = encoded(command);
         let asked = async {
             loop {
                 let outcome = match self.led().await? {
@@ -251,7 +251,7 @@ impl Inner {
     /// Renews as the leader, and answers once a majority has confirmed that it still was: whoever leads after it counts
     /// from later on.
     async fn renew_here(&self, lease: LeaseId) -> Result<Option<i64>, Failure> {
-        let renewed = self.data.leases().renewed(lease, self.now());
+        let renewed = self.data.leases().renewed(lease, self.data.instant());
         self.confirm().await?;
         Ok(renewed)
     }
@@ -271,11 +271,11 @@ impl Inner {
 
     async fn lease_here(&self, id: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
         self.confirm().await?;
-        let left = self.data.leases().left(id, self.now());
+        let left = self.data.leases().left(id, self.data.instant());
         let store = self.data.read();
         let Some(lease) = store.lease(id) else { return Ok(None) };
         let keys = if keys { lease.keys.clone() } else { Vec::new() };
-        let left = left.map_or(lease.ttl, |left| i64::try_from(left.as_secs()).unwrap_or(i64::MAX));
+        let left = left.map_or(lease.ttl, |left| i64::try_from(left.as_nanos() / 1_000_000_000).unwrap_or(i64::MAX));
         Ok(Some(Lease { id, granted: lease.ttl, left, keys }))
     }
 
@@ -321,6 +321,10 @@ impl Inner {
         }
     }
 
+    pub(crate) fn flushes(&self) -> Flushes {
+        self.keeper.flushes()
+    }
+
     pub(crate) async fn stop(&self) {
         if self.leader() == Leader::Me {
             _ = self.hand_over(None).await;
@@ -331,6 +335,13 @@ impl Inner {
             tasks.shutdown().await;
         }
     }
+}
+
+/// The bytes of a command, as the log keeps them.
+fn encoded(command: &Command) -> bytes::Bytes {
+    let mut bytes = Vec::new();
+    command.encode(&mut bytes);
+    bytes.into()
 }
 
 /// Whether a command can make the data grow.

@@ -149,21 +149,6 @@ pub(crate) fn decode(batch: &Batch) -> impl Iterator<Item = Option<Command>> {
             left.clear();
             return Some(None);
         }
-        Some(command(&left.split_to(length)))
+        Some(Command::decode(&left.split_to(length)).ok())
     })
-}
-
-/// The version of a command's bytes, which stands before them.
-const VERSION: u8 = 1;
-
-/// The bytes of a command, as the log keeps them.
-pub(crate) fn bytes(command: &Command) -> Bytes {
-    // A command is made of numbers, bytes and lists: nothing in it can fail to be written down.
-    postcard::to_extend(command, vec![VERSION]).unwrap_or_default().into()
-}
-
-/// The command that these bytes are, if this version knows it.
-pub(crate) fn command(bytes: &[u8]) -> Option<Command> {
-    let (&VERSION, body) = bytes.split_first()? else { return None };
-    postcard::from_bytes(body).ok()
 }

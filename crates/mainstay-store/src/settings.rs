@@ -22,6 +22,9 @@ pub struct Settings {
     pub election: Duration,
     /// How much the data may take, in bytes; 2 GiB, as etcd has it: all of it is in memory on every member.
     pub quota: u64,
+    /// How much the log grows until a snapshot takes its place, in bytes, or more where the data is larger, so that no more
+    /// is written for snapshots than for the log; 256 MiB, some seconds of a restart.
+    pub snapshot_after: u64,
     /// How long old revisions are remembered; 1 h. `None` for as long as nobody compacts.
     pub keep: Option<Duration>,
 }
@@ -38,6 +41,7 @@ impl Settings {
             members: BTreeMap::new(),
             election: Duration::from_secs(1),
             quota: 2 << 30,
+            snapshot_after: 256 << 20,
             keep: Some(Duration::from_secs(3600)),
         }
     }

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("mainstay-telemetry", &["mainstay-core", "mainstay-policy"]),
     ("mainstay-mvcc", &["mainstay-core"]),
     ("mainstay-wal", &[]),
-    ("mainstay-store", &["mainstay-mvcc", "mainstay-wal"]),
+    ("mainstay-store", &["mainstay-core", "mainstay-mvcc", "mainstay-wal"]),
     ("mainstay-discover", &["mainstay-policy", "mainstay-config"]),
     (
         "mainstay-gateway",

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use mainstay_mvcc::Refused;
+use mainstay_mvcc::{Command, Refused};
 use openraft::Snapshot;
 use openraft::raft::AppendEntriesRequest;
 
@@ -42,7 +42,7 @@ impl Inner {
             }
             Message::Would { last } => Message::WouldVote(self.would(last)),
             Message::Propose(bytes) => {
-                let command = propose::command(&bytes).ok_or(Failure::Refused(Refused::Unreadable))?;
+                let command = Command::decode(&bytes).map_err(|_| Failure::Refused(Refused::Unreadable))?;
                 if self.leader() != super::Leader::Me {
                     return Err(Failure::NoLeader);
                 }

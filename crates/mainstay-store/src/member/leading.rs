@@ -10,11 +10,11 @@ use mainstay_mvcc::{Command, Revision};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::encoded;
 use super::{Inner, Leader};
 use crate::elector::Act;
 use crate::engine::Failure;
 use crate::peer::{Lane, Message};
-use crate::propose;
 use crate::raft::{MemberId, Place};
 
 /// How many leases end with one entry of the log at most.
@@ -110,20 +110,22 @@ impl Inner {
                 (metrics.state.is_leader(), metrics.current_term)
             };
             if !is_leader {
-                leads = None;
+                if leads.take().is_some() {
+                    self.data.leases().follow();
+                }
                 continue;
             }
             if leads != Some(term) {
                 let store = self.data.read();
-                self.data.leases().lead(self.now(), store.leases());
+                self.data.leases().lead(self.data.instant(), store.leases());
                 leads = Some(term);
             }
-            let due = self.data.leases().due(self.now(), EXPIRE);
+            let due = self.data.leases().due(self.data.instant(), EXPIRE);
             if due.is_empty() {
                 continue;
             }
             let command = Command::Expire(due.clone());
-            if self.propose_here(&command, propose::bytes(&command)).await.is_err() {
+            if self.propose_here(&command, encoded(&command)).await.is_err() {
                 self.data.leases().failed(&due);
             }
         }
@@ -142,7 +144,7 @@ impl Inner {
             let Some(revision) = past.pop_front() else { continue };
             if self.leader() == Leader::Me && revision > self.data.read().compacted() {
                 let command = Command::Compact(revision);
-                _ = self.propose_here(&command, propose::bytes(&command)).await;
+                _ = self.propose_here(&command, encoded(&command)).await;
             }
         }
     }
@@ -150,11 +152,23 @@ impl Inner {
     /// Forgets what was compacted, a little at a time, and makes snapshots when the log has grown.
     pub(super) async fn tidy(self: Arc<Self>) {
         loop {
-            let more = self.data.write().tidy(TIDY);
-            if self.keeper.wants_snapshot() && self.raft.trigger().snapshot().await.is_ok() {
+            let (more, bytes) = {
+                let mut store = self.data.write();
+                (store.tidy(TIDY), store.bytes())
+            };
+            if self.keeper.wants_snapshot(bytes) && self.raft.trigger().snapshot().await.is_ok() {
                 self.keeper.snapshot_began();
             }
             sleep(if more { Duration::from_millis(1) } else { Duration::from_millis(200) }).await;
+        }
+    }
+
+    /// Looks whether the disk has room.
+    pub(super) async fn look_for_room(self: Arc<Self>) {
+        loop {
+            let (keeper, directory) = (self.keeper.clone(), self.settings.directory.clone());
+            _ = tokio::task::spawn_blocking(move || keeper.look_for_room(&directory)).await;
+            sleep(Duration::from_secs(1)).await;
         }
     }
 

@@ -98,6 +98,7 @@ impl Inner {
         tasks.spawn(Arc::clone(self).compact());
         tasks.spawn(Arc::clone(self).tidy());
         tasks.spawn(Arc::clone(self).introduce());
+        tasks.spawn(Arc::clone(self).look_for_room());
         let watches = self.data.watches.clone();
         tasks.spawn(async move { watches.run().await });
     }

@@ -1,25 +1,40 @@
 //! What a member keeps on disk: its log, and snapshots of its data.
+//!
+//! A snapshot is what the engine of consensus says of it, as a note, and the data in pieces. The last two are kept and the
+//! log reaches back to the older one, so that a member whose newest snapshot is damaged can still start.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mainstay_mvcc::Store;
-use mainstay_wal::{Log, Options, RealDisk, Writer, WriterOptions};
+use mainstay_mvcc::{Restore, Saving, Store};
+use mainstay_wal::{
+    Disk, Flush, Log, Options, RealDisk, Refusal, Snapshot as File, SnapshotWriter, Snapshots, Writer, WriterOptions,
+};
 use openraft::SnapshotMeta;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::log::{LogStore, beside};
-use super::{Machine, MemberId, Place, Vote};
+use super::{LogId, Machine, MemberId, Place, Vote};
 use crate::data::{Data, Reached};
 use crate::engine::Failure;
 use crate::member::StartError;
 use crate::settings::Settings;
 
-/// How much the log grows until a snapshot takes its place, in bytes: a few seconds of a restart.
-const SNAPSHOT_AFTER: u64 = 256 << 20;
+/// How much of the data is gathered under one lock of the store, in bytes: a fraction of a millisecond.
+const PIECE: usize = 256 << 10;
 
-/// What is described of a snapshot.
+/// How many pieces wait between who gathers or receives and who writes.
+const WAITING: usize = 4;
+
+/// Below so many free bytes nothing more is taken: room for a snapshot of little data and a few segments of the log, with
+/// which a member that is full can still be made smaller.
+const FREE_MIN: u64 = 512 << 20;
+
+/// What the engine of consensus says of a snapshot.
 pub(crate) type Meta = SnapshotMeta<MemberId, Place>;
 
 /// What a member keeps on disk. A clone is another handle of the same.
@@ -29,11 +44,30 @@ pub(crate) struct Keeper(Arc<Kept>);
 #[derive(Debug)]
 struct Kept {
     writer: Arc<Writer>,
-    written: Arc<AtomicU64>,
+    snapshots: Snapshots,
+    count: Arc<Count>,
     /// How much was written when the last snapshot began.
     at_snapshot: AtomicU64,
     full: AtomicBool,
-    newest: Mutex<Option<(Meta, SnapshotFile)>>,
+    snapshot_after: u64,
+}
+
+/// What was written so far, and how long it took.
+#[derive(Debug, Default)]
+struct Count {
+    bytes: AtomicU64,
+    flushes: Mutex<Flushes>,
+}
+
+/// How the disk has flushed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flushes {
+    /// How often.
+    pub count: u64,
+    /// How long it took altogether.
+    pub total: Duration,
+    /// How long it took at most.
+    pub longest: Duration,
 }
 
 /// A member's data, opened.
@@ -44,30 +78,56 @@ pub(crate) struct Opened {
     pub(crate) data: Arc<Data>,
 }
 
-/// Opens the data of a member.
+/// Opens the data of a member: the newest snapshot that is whole. What the log has behind it is carried out by the engine
+/// of consensus.
 pub(crate) fn open(settings: &Settings) -> Result<Opened, StartError> {
-    let refused = |refusal: mainstay_wal::Refusal| StartError::Data(refusal.whole());
-    let directory = settings.directory.join("log");
-    let (log, recovered) = Log::open(RealDisk, &directory, Options::default()).map_err(refused)?;
+    let refused = |refusal: Refusal| StartError::Data(refusal.whole());
+    let (snapshots, passed_over) = Snapshots::open(RealDisk, settings.directory.join("snapshots")).map_err(refused)?;
+    for passed in passed_over {
+        tracing::warn!(file = %passed.file.display(), why = %passed.why, "a damaged snapshot is passed over");
+    }
+    let (store, reached) = match snapshots.newest() {
+        Some(newest) => {
+            let meta = meta(&newest).map_err(StartError::Data)?;
+            let file = SnapshotFile { snapshots: snapshots.clone(), file: newest };
+            let store = file.restore().map_err(StartError::Data)?;
+            (store, Reached { applied: meta.last_log_id, members: meta.last_membership })
+        }
+        None => (Store::new(), Reached::default()),
+    };
+    let (log, recovered) = Log::open(RealDisk, settings.directory.join("log"), Options::default()).map_err(refused)?;
     let beside = beside(recovered.state.as_ref()).map_err(|error| StartError::Data(error.to_string()))?;
-    let written = Arc::new(AtomicU64::new(log.bytes()));
-    let counted = Arc::clone(&written);
-    let on_flush = move |flush: mainstay_wal::Flush| {
-        counted.fetch_add(flush.bytes, Ordering::Relaxed);
-    };
-    let options = WriterOptions { on_flush: Box::new(on_flush), ..WriterOptions::default() };
-    let writer = Arc::new(Writer::start(log, options).map_err(refused)?);
-    let kept = Kept {
-        writer: Arc::clone(&writer),
-        written,
-        at_snapshot: AtomicU64::new(0),
-        full: AtomicBool::new(false),
-        newest: Mutex::new(None),
-    };
+    let count = Arc::new(Count { bytes: AtomicU64::new(log.bytes()), flushes: Mutex::default() });
+    let counted = Arc::clone(&count);
+    let on_flush = Box::new(move |flush| counted.add(flush));
+    let writer = Writer::start(log, WriterOptions { on_flush, ..WriterOptions::default() }).map_err(refused)?;
+    let writer = Arc::new(writer);
+    let (at_snapshot, full) = (AtomicU64::new(0), AtomicBool::new(false));
+    let snapshot_after = settings.snapshot_after;
+    let kept = Kept { writer: Arc::clone(&writer), snapshots, count, at_snapshot, full, snapshot_after };
     let keeper = Keeper(Arc::new(kept));
-    let data = Arc::new(Data::new(Store::new(), Reached::default()));
+    let data = Arc::new(Data::new(store, reached));
     let machine = Machine::new(Arc::clone(&data), keeper.clone());
-    Ok(Opened { log: LogStore::new(writer, beside), machine, keeper, data })
+    Ok(Opened { log: LogStore::new(writer, keeper.clone(), beside), machine, keeper, data })
+}
+
+impl Count {
+    fn add(&self, flush: Flush) {
+        self.bytes.fetch_add(flush.bytes, Ordering::Relaxed);
+        let mut flushes = self.flushes();
+        flushes.count += 1;
+        flushes.total += flush.flush;
+        flushes.longest = flushes.longest.max(flush.flush);
+    }
+
+    fn flushes(&self) -> MutexGuard<'_, Flushes> {
+        self.flushes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the engine of consensus said of a snapshot.
+fn meta(file: &File) -> Result<Meta, String> {
+    postcard::from_bytes(&file.note).map_err(|_| "what is noted with a snapshot cannot be read".to_owned())
 }
 
 impl Keeper {
@@ -81,19 +141,42 @@ impl Keeper {
         self.0.full.load(Ordering::Relaxed)
     }
 
+    /// Looks how much room the disk has.
+    pub(crate) fn look_for_room(&self, directory: &Path) {
+        // A disk that does not say is not taken for a full one.
+        let free = RealDisk.free_space(directory).unwrap_or(u64::MAX);
+        let full = free < FREE_MIN;
+        if full != self.0.full.swap(full, Ordering::Relaxed) {
+            if full {
+                tracing::warn!(
+                    free,
+                    "the disk has little room left: what would grow the data is refused until it has more"
+                );
+            } else {
+                tracing::info!(free, "the disk has room again");
+            }
+        }
+    }
+
     /// How long the flush that is under way has taken so far.
     pub(crate) fn stalled_for(&self) -> Option<Duration> {
         self.0.writer.stalled_for()
     }
 
-    /// How much was written to the log since the member started.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.written.load(Ordering::Relaxed)
+    /// How the disk has flushed.
+    pub(crate) fn flushes(&self) -> Flushes {
+        *self.0.count.flushes()
     }
 
-    /// Whether the log has grown by so much that a snapshot is to take its place.
-    pub(crate) fn wants_snapshot(&self) -> bool {
-        self.bytes().saturating_sub(self.0.at_snapshot.load(Ordering::Relaxed)) > SNAPSHOT_AFTER
+    /// How much was written to the log since the member started, and what was there then.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.count.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the log has grown by so much that a snapshot of the data, of so many bytes, is to take its place.
+    pub(crate) fn wants_snapshot(&self, data: u64) -> bool {
+        let grown = self.bytes().saturating_sub(self.0.at_snapshot.load(Ordering::Relaxed));
+        grown > self.0.snapshot_after.max(data)
     }
 
     /// A snapshot is being made of what has been written so far.
@@ -103,60 +186,134 @@ impl Keeper {
 
     /// The newest snapshot that is whole.
     pub(crate) fn newest(&self) -> Option<(Meta, SnapshotFile)> {
-        self.0.newest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let file = self.0.snapshots.newest()?;
+        Some((meta(&file).ok()?, SnapshotFile { snapshots: self.0.snapshots.clone(), file }))
+    }
+
+    /// The last entry that the oldest snapshot covers: what lies before it is needed by nobody.
+    pub(crate) fn oldest(&self) -> Option<LogId> {
+        meta(&self.0.snapshots.oldest()?).ok()?.last_log_id
     }
 
     /// Takes in a snapshot that another member sends.
     pub(crate) async fn receive(&self, vote: Vote, meta: Meta) -> Result<Receiving, Failure> {
-        let _ = (vote, meta);
-        Err(Failure::Stopped("no snapshots yet".to_owned()))
+        let snapshots = self.0.snapshots.clone();
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        let note = note(&meta);
+        let (pieces, mut waiting) = mpsc::channel::<Bytes>(WAITING);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut writer = snapshots.create(index, note)?;
+            while let Some(piece) = waiting.blocking_recv() {
+                writer.write(&piece)?;
+            }
+            Ok((snapshots, writer))
+        });
+        Ok(Receiving { vote, meta, pieces, written })
     }
+}
+
+fn note(meta: &Meta) -> Bytes {
+    // What the engine says of a snapshot is made of numbers and names: nothing in it can fail to be written down.
+    postcard::to_allocvec(meta).unwrap_or_default().into()
 }
 
 /// A snapshot on disk.
 #[derive(Debug, Clone)]
-pub(crate) struct SnapshotFile {}
+pub(crate) struct SnapshotFile {
+    snapshots: Snapshots,
+    file: File,
+}
 
 impl SnapshotFile {
     /// The data that it holds.
     pub(crate) fn restore(&self) -> Result<Store, String> {
-        Err("no snapshots yet".to_owned())
+        let reader = self.snapshots.read(&self.file).map_err(|refusal| refusal.whole())?;
+        let mut restore = Restore::new();
+        for piece in reader {
+            restore.take(&piece.map_err(|refusal| refusal.whole())?).map_err(|damaged| damaged.to_string())?;
+        }
+        restore.finish().map_err(|damaged| damaged.to_string())
     }
 
-    /// Reads it in pieces of this length.
-    pub(crate) fn reader(&self, piece: usize) -> std::io::Result<Reading> {
-        let _ = piece;
-        Err(std::io::ErrorKind::Unsupported.into())
+    /// Reads it piece by piece, on a thread that may wait for the disk.
+    pub(crate) fn reader(&self) -> Reading {
+        let (pieces, reading) = mpsc::channel(WAITING);
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let reader = match this.snapshots.read(&this.file) {
+                Ok(reader) => reader,
+                Err(refusal) => return drop(pieces.blocking_send(Err(refusal))),
+            };
+            for piece in reader {
+                if pieces.blocking_send(piece).is_err() {
+                    return;
+                }
+            }
+        });
+        Reading(reading)
     }
 }
 
 /// A snapshot that is being read.
 #[derive(Debug)]
-pub(crate) struct Reading {}
+pub(crate) struct Reading(mpsc::Receiver<Result<Bytes, Refusal>>);
 
 impl Reading {
-    pub(crate) async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
-        Ok(None)
+    /// The next piece; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        self.0.recv().await.transpose()
     }
 }
 
-/// A snapshot that is being taken in.
+/// A snapshot that is being taken in. Dropped before it is whole, it leaves nothing.
 #[derive(Debug)]
-pub(crate) struct Receiving {}
+pub(crate) struct Receiving {
+    vote: Vote,
+    meta: Meta,
+    pieces: mpsc::Sender<Bytes>,
+    written: JoinHandle<Result<(Snapshots, SnapshotWriter), Refusal>>,
+}
 
 impl Receiving {
+    /// The next piece.
     pub(crate) async fn piece(&mut self, data: Bytes) -> Result<(), Failure> {
-        let _ = data;
-        Ok(())
+        self.pieces.send(data).await.map_err(|_| Failure::Stopped("a snapshot cannot be written".to_owned()))
     }
 
+    /// That was all of it.
     pub(crate) async fn whole(self) -> Result<(Vote, Meta, SnapshotFile), Failure> {
-        Err(Failure::Stopped("no snapshots yet".to_owned()))
+        let Self { vote, meta, pieces, written } = self;
+        drop(pieces);
+        let failed = |why: String| Failure::Stopped(format!("a snapshot cannot be taken in: {why}"));
+        let written = written.await.map_err(|error| failed(error.to_string()))?;
+        let (snapshots, writer) = written.map_err(|refusal| failed(refusal.whole()))?;
+        let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
+        let file = finished.map_err(|error| failed(error.to_string()))?.map_err(|refusal| failed(refusal.whole()))?;
+        Ok((vote, meta, SnapshotFile { snapshots, file }))
     }
 }
 
-/// Makes a snapshot of the data as it is now.
-pub(crate) fn build(data: &Data, keeper: &Keeper) -> Result<(Meta, SnapshotFile), String> {
-    let _ = (data, keeper);
-    Err("no snapshots yet".to_owned())
+/// Makes a snapshot of the data as it is now. Commands go on meanwhile.
+pub(crate) fn build(data: &Data, keeper: &Keeper) -> Result<(Meta, SnapshotFile), Refusal> {
+    let (pin, reached) = {
+        let mut store = data.write();
+        (store.pin(), data.reached().clone())
+    };
+    let index = reached.applied.map_or(0, |id| id.index);
+    let meta = Meta {
+        last_log_id: reached.applied,
+        last_membership: reached.members,
+        snapshot_id: format!("{index}-{}", pin.revision()),
+    };
+    let snapshots = keeper.0.snapshots.clone();
+    let mut writer = snapshots.create(index, note(&meta))?;
+    let mut saving = Saving::new(pin);
+    while let Some(piece) = {
+        let store = data.read();
+        store.piece(&mut saving, PIECE)
+    } {
+        writer.write(&piece)?;
+    }
+    let file = writer.finish()?;
+    Ok((meta, SnapshotFile { snapshots, file }))
 }

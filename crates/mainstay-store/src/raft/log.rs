@@ -16,6 +16,7 @@ use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
 use openraft::{AnyError, OptionalSend, RaftLogReader, StorageIOError};
 use serde::{Deserialize, Serialize};
 
+use super::keeper::Keeper;
 use super::{Entry, LogId, MemberId, StorageError, Types, Vote, decode, encode};
 
 /// How much is read of the log at once, in bytes: what goes to a follower in one message, which must be on its disk before
@@ -45,15 +46,16 @@ impl Beside {
 #[derive(Debug, Clone)]
 pub(crate) struct LogStore {
     writer: Arc<Writer>,
+    keeper: Keeper,
     beside: Arc<Mutex<Beside>>,
     /// Whether what is committed has changed since it was last written.
     told: Arc<Mutex<Option<LogId>>>,
 }
 
 impl LogStore {
-    pub(crate) fn new(writer: Arc<Writer>, beside: Beside) -> Self {
+    pub(crate) fn new(writer: Arc<Writer>, keeper: Keeper, beside: Beside) -> Self {
         let told = Arc::new(Mutex::new(beside.committed));
-        Self { writer, beside: Arc::new(Mutex::new(beside)), told }
+        Self { writer, keeper, beside: Arc::new(Mutex::new(beside)), told }
     }
 
     /// The last entry, or what stands for it when all are purged.
@@ -196,12 +198,15 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
+        // What lies behind the older of the two snapshots stays, whatever the engine of consensus needs: with it a member
+        // can start whose newer one is damaged.
+        let upto = self.keeper.oldest().map_or(log_id, |oldest| oldest.min(log_id));
         let beside = {
             let mut beside = self.beside();
-            beside.purged = Some(log_id);
+            beside.purged = Some(upto);
             beside.record()
         };
-        let records = vec![beside, Record::PurgeUpTo(log_id.index)];
+        let records = vec![beside, Record::PurgeUpTo(upto.index)];
         self.write(records).await.map_err(|refusal| writing(&refusal))
     }
 }

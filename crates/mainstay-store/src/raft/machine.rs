@@ -34,8 +34,11 @@ impl Machine {
         };
         let applied = store.apply(&command);
         match &applied.done {
-            Ok(Did::Granted { id, ttl }) => self.data.leases().granted(*id, *ttl, self.data.now()),
-            Ok(Did::Ended(ids)) => self.data.leases().ended(ids),
+            Ok(Did::Granted { id, ttl }) => self.data.leases().granted(*id, *ttl, self.data.instant()),
+            Ok(Did::Ended(ids)) => {
+                let mut leases = self.data.leases();
+                ids.iter().for_each(|id| leases.ended(*id));
+            }
             _ => {}
         }
         applied
@@ -101,7 +104,7 @@ impl RaftStateMachine<Types> for Machine {
             *self.data.reached() = Reached { applied: meta.last_log_id, members: meta.last_membership.clone() };
         }
         self.data.watches.replaced();
-        self.data.leases().lead(self.data.now(), leases);
+        self.data.leases().lead(self.data.instant(), leases);
         self.data.publish();
         Ok(())
     }
@@ -116,7 +119,8 @@ impl RaftSnapshotBuilder<Types> for Machine {
         let (data, keeper) = (Arc::clone(&self.data), self.keeper.clone());
         let built = tokio::task::spawn_blocking(move || build(&data, &keeper)).await;
         let writing = |error: String| StorageError::from(StorageIOError::write_snapshot(None, AnyError::error(error)));
-        let (meta, file) = built.map_err(|error| writing(error.to_string()))?.map_err(writing)?;
+        let built = built.map_err(|error| writing(error.to_string()))?;
+        let (meta, file) = built.map_err(|refusal| writing(refusal.whole()))?;
         Ok(Snapshot { meta, snapshot: Box::new(file) })
     }
 }

@@ -15,6 +15,7 @@ use mainstay_mvcc::Applied;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use entry::{decode, encode};
+pub use keeper::Flushes;
 pub(crate) use keeper::{Keeper, Opened, Receiving, SnapshotFile, open};
 pub(crate) use log::LogStore;
 pub(crate) use machine::Machine;

@@ -18,9 +18,6 @@ type Failed<E = RaftError<MemberId>> = RPCError<MemberId, Place, E>;
 /// How long is waited before a member that is not there is tried again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// How much of a snapshot is sent at once, in bytes.
-const PIECE: usize = 1 << 20;
-
 /// How long a piece of a snapshot, or what is done with all of it, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -122,7 +119,7 @@ impl Speaker {
             StreamingError::Network(NetworkError::new(&AnyError::error(error.to_string())))
         };
         let ask = async |said| lane.ask(said, PATIENCE).await.map_err(|error| network(&error));
-        let mut reading = snapshot.snapshot.reader(PIECE).map_err(|error| network(&error))?;
+        let mut reading = snapshot.snapshot.reader();
         ask(Message::Snapshot { vote, meta: snapshot.meta }).await?;
         while let Some(data) = reading.next().await.map_err(|error| network(&error))? {
             match ask(Message::Piece { data }).await? {

@@ -126,3 +126,31 @@ async fn a_watch_on_any_member_brings_every_write_once_and_in_order_also_when_th
     }
     assert_eq!(seen, (2..22).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn who_was_away_for_longer_than_the_log_reaches_gets_a_snapshot_and_all_are_the_same_again() {
+    let mut cluster = Cluster::with(3, 1 << 20).await;
+    let leader = cluster.leader().await;
+    let away = cluster.all().map(|(name, _)| name.clone()).find(|name| *name != leader).unwrap();
+    set(cluster.member(&leader), "kept", "from the beginning").await;
+    cluster.stop(&away).await;
+    let value = "v".repeat(2000);
+    for number in 0..3000 {
+        cluster.member(&leader).propose(put(&format!("k{}", number % 100), &value)).await.unwrap();
+    }
+    cluster.member(&leader).propose(Command::Grant { id: 7, ttl: 600 }).await.unwrap();
+    cluster.start(&away).await;
+    let found = get(cluster.member(&away), "kept").await.unwrap().unwrap();
+    assert_eq!(found.value, "from the beginning");
+    assert_eq!(cluster.member(&away).leases(), [7]);
+    let hashes: Vec<_> = cluster.all().map(|(_, engine)| engine.hash(0).unwrap()).collect();
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+    for name in ["n1", "n2", "n3"] {
+        cluster.stop(name).await;
+    }
+    for name in ["n1", "n2", "n3"] {
+        cluster.start(name).await;
+    }
+    get(cluster.any(), "kept").await.unwrap().unwrap();
+    assert_eq!(cluster.any().hash(0).unwrap(), hashes[0]);
+}

@@ -18,12 +18,18 @@ pub(crate) struct Cluster {
     directory: TempDir,
     addresses: BTreeMap<String, SocketAddr>,
     pub(crate) election: Duration,
+    snapshot_after: u64,
     running: BTreeMap<String, Engine>,
 }
 
 impl Cluster {
     /// So many members, all started.
     pub(crate) async fn of(count: usize) -> Self {
+        Self::with(count, 256 << 20).await
+    }
+
+    /// So many members that make a snapshot after so many bytes.
+    pub(crate) async fn with(count: usize, snapshot_after: u64) -> Self {
         let mut listeners = BTreeMap::new();
         for number in 1..=count {
             listeners.insert(format!("n{number}"), TcpListener::bind("127.0.0.1:0").await.unwrap());
@@ -34,6 +40,7 @@ impl Cluster {
             directory: tempfile::tempdir().unwrap(),
             addresses,
             election: Duration::from_millis(400),
+            snapshot_after,
             running: BTreeMap::new(),
         };
         for (name, listener) in listeners {
@@ -47,6 +54,7 @@ impl Cluster {
         let mut settings = Settings::new(name, self.directory.path().join(name));
         settings.peer = self.addresses[name].to_string();
         settings.election = self.election;
+        settings.snapshot_after = self.snapshot_after;
         if self.addresses.len() > 1 {
             settings.members = self.addresses.iter().map(|(name, at)| (name.clone(), at.to_string())).collect();
         }
