@@ -128,12 +128,17 @@ fn the_guard_breaks_a_drill_off_and_everything_is_undone() {
     let _stage = alone();
     let faults = "[[fault]]\nkind = \"errors\"\nat = \"1s\"\nfor = \"50s\"\ntarget = \"shop\"\n";
     let workload = WORKLOAD.replace("[instance]", "deadline = \"500ms\"\n[instance]");
-    let play = Play::new(&format!("name = \"t\"\nduration = \"60s\"\n{workload}{faults}"));
+    // The file says all but the share, over which the flag stands.
+    let guard = "[guard]\nsteady = \"1s\"\nmax_victims = \"100%\"\ngood = \"1%\"\nseconds = 1\n";
+    let play = Play::new(&format!("name = \"t\"\nduration = \"60s\"\n{workload}{faults}{guard}"));
     let began = std::time::Instant::now();
-    let (status, report) =
-        play.report(&["--steady", "1s", "--max-victims", "100%", "--guard", "50%", "--guard-seconds", "1"]);
+    let (status, report) = play.report(&["--guard", "50%"]);
     assert_eq!(status, Some(1));
-    assert!(report["aborted"].as_str().unwrap().contains("under the guard's 50%"), "{}", report["aborted"]);
+    assert!(
+        report["aborted"].as_str().unwrap().contains("and 50% have to be: under the guard"),
+        "{}",
+        report["aborted"]
+    );
     assert!(began.elapsed().as_secs() < 40, "it did not play to the end");
 }
 

@@ -271,15 +271,18 @@ pub(crate) struct DrillArgs {
     /// Break off when less than this share of the calls is good for --guard-seconds
     #[arg(long, value_name = "SHARE")]
     pub(crate) guard: Option<Ratio>,
-    /// For so many seconds one after the other
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, requires = "guard")]
-    pub(crate) guard_seconds: u32,
-    /// Share of a service's instances that may be struck at one time; one always may
-    #[arg(long, value_name = "SHARE", default_value = "50%")]
-    pub(crate) max_victims: Ratio,
-    /// How long to look at the steady state before anything is broken
-    #[arg(long, value_name = "TIME", default_value = "3s")]
-    pub(crate) steady: Duration,
+    /// Break off when 99 of 100 calls are not answered within this for --guard-seconds
+    #[arg(long, value_name = "TIME")]
+    pub(crate) guard_p99: Option<Duration>,
+    /// For so many seconds one after the other [default: the scenario's, or 3]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) guard_seconds: Option<u32>,
+    /// Share of a service's instances that may be struck at one time; one always may [default: the scenario's, or 50%]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) max_victims: Option<Ratio>,
+    /// How long to look at the steady state before anything is broken [default: the scenario's, or 3s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) steady: Option<Duration>,
     /// Simulate the same, and lay both side by side
     #[arg(long)]
     pub(crate) compare: bool,

@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use clap::Parser;
+use mainstay_config::scenario::Guard;
 use mainstay_drill::compare::{Comparison, POINTS, SHARE, calibrate};
-use mainstay_drill::{Drilled, Guard, Order, Programs, play};
+use mainstay_drill::{Drilled, Order, Programs, play};
 use mainstay_node::ConfigFile;
 use mainstay_sim::shown::{Shown, Side};
 use serde_json::json;
@@ -162,18 +163,20 @@ fn order(args: &DrillArgs) -> Outcome<Order> {
     let program = std::env::current_exe().map_err(while_doing("finding this program"))?;
     let words = |command: &String| command.split_whitespace().map(str::to_owned).collect();
     let (instance, restart) = (args.instance.as_ref().map(words), args.restart.as_ref().map(words));
-    let guard = Guard {
-        good: args.guard,
-        seconds: args.guard_seconds,
-        max_victims: args.max_victims,
-        steady: std::time::Duration::from_nanos(args.steady.as_nanos()),
+    let said = scenario.guard;
+    scenario.guard = Guard {
+        steady: args.steady.unwrap_or(said.steady),
+        good: args.guard.or(said.good),
+        p99: args.guard_p99.or(said.p99),
+        seconds: args.guard_seconds.unwrap_or(said.seconds),
+        max_victims: args.max_victims.unwrap_or(said.max_victims),
+        ..said
     };
     let replay = replay(args, &file, &named, scenario.seed);
     Ok(Order {
         file,
         config: loaded.config,
         scenario,
-        guard,
         watchdog: watchdog_command()?,
         programs: Programs { mainstay: program, instance, running: args.running, restart },
         set: args.set.clone(),

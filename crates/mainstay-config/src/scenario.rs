@@ -6,6 +6,7 @@
 
 mod autoscale;
 mod faults;
+mod guard;
 mod holds;
 mod instances;
 mod model;
@@ -75,11 +76,12 @@ fn scenario(sink: &Sink<'_>, tree: &Tree) -> Option<Scenario> {
         let first = workloads.iter().flatten().next().map(|workload| workload.service.clone()).unwrap_or_default();
         let faults = root.repeated("fault", |section| faults::fault(section, &first, duration));
         let holds = root.table("hold", holds::holds);
+        let guard = root.table("guard", guard::guard);
         let instances: Vec<Instances> = instances.into_iter().collect::<Option<_>>()?;
         refuse_doubles(root, &instances);
         let faults = faults.into_iter().collect::<Option<_>>()?;
         let (name, workloads) = (name?, workloads?);
-        Some(Scenario { name, duration, warmup, seed, workloads, instances, network, gateways, faults, holds })
+        Some(Scenario { name, duration, warmup, seed, workloads, instances, network, gateways, faults, holds, guard })
     });
     scenario.filter(|_| !sink.has_errors())
 }

@@ -28,7 +28,6 @@ pub mod undo;
 pub mod watchdog;
 pub mod wire;
 
-pub use guard::Guard;
 pub use play::{Drilled, Order, play};
 pub use proof::Proof;
 pub use stage::Programs;

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::books::{self, Arrivals, Callers};
 use crate::callers;
-use crate::guard::{Guard, Watchman};
+use crate::guard::{Watchman, While};
 use crate::keeper::Keeper;
 use crate::load::{self, Count, Plan, Stop, Tally, locked};
 use crate::look::{Gateway, Seen, Watch};
@@ -47,8 +47,6 @@ pub struct Order {
     pub config: Config,
     /// What happens.
     pub scenario: Scenario,
-    /// What may not happen.
-    pub guard: Guard,
     /// What is started.
     pub programs: Programs,
     /// The program and the arguments of the watchdog.
@@ -138,7 +136,7 @@ fn check(order: &Order, members: &[plan::Member]) -> Outcome<Vec<Spell>> {
         let why = "only an instance that the drill starts itself writes down what reaches it";
         format!("hold.{}: {why}; play a copy of the scenario without this line", hold.key)
     }));
-    match plan::spells(&order.scenario, members, order.guard.max_victims) {
+    match plan::spells(&order.scenario, members, order.scenario.guard.max_victims) {
         Ok(spells) if refused.is_empty() => Ok(spells),
         Ok(_) => Err(Trouble::wrong(refused.join("\n"))),
         Err(more) => {
@@ -190,18 +188,20 @@ async fn play_on(
 
 /// The load before anything is broken; an error with its figure when too little of it was good.
 async fn look_whether_steady(order: &Order, stage: &Stage, say: &dyn Fn(&str)) -> Outcome<Steady> {
-    let wanted = order.scenario.holds.iter().find_map(|hold| match hold.what {
+    let held = order.scenario.holds.iter().find_map(|hold| match hold.what {
         HoldWhat::Good(wanted) => Some(wanted),
         _ => None,
     });
-    let wanted = wanted.unwrap_or(STEADY);
-    say(&format!("looking for {} s whether all is well", order.guard.steady.as_secs_f64()));
+    let guard = order.scenario.guard;
+    let wanted = guard.steady_good.or(held).unwrap_or(STEADY);
+    say(&format!("looking for {} whether all is well", guard.steady));
     let stop = Stop::new();
-    let mut all = Count::default();
+    let lasts = Duration::from_nanos(guard.steady.as_nanos());
+    let mut all = While::default();
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     let (mut running, mut p50_ms, mut most) = (Vec::new(), 0.0, 0);
     for number in 0..order.scenario.workloads.len() {
-        let plan = callers::steady(&order.config, &order.scenario, number, stage, order.guard.steady)?;
+        let plan = callers::steady(&order.config, &order.scenario, number, stage, lasts)?;
         running.push(Running::start(plan, Instant::now(), &stop)?);
     }
     for running in running {
@@ -210,23 +210,19 @@ async fn look_whether_steady(order: &Order, stage: &Stage, say: &dyn Fn(&str)) -
         if count.requests > most {
             (most, p50_ms) = (count.requests, tally.quantile_ms(0.5));
         }
-        (all.requests, all.good) = (all.requests + count.requests, all.good + count.good);
+        all.add(count, tally.quantile_ms(0.99));
         for (kind, count) in tally.kinds() {
             *kinds.entry(kind.clone()).or_default() += count;
         }
     }
-    if all.requests > 0 && !wanted.is_reached_by(all.good, all.requests) {
-        let share = all.good as f64 / all.requests as f64 * 100.0;
+    if let Some(fault) = all.fault(Some(wanted), guard.steady_p99) {
         let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let kinds = kinds.join(", ");
         return Err(Trouble::failed(format!(
-            "the steady state does not hold, so nothing was broken: {} of {} calls were good ({share:.2} %), and {wanted} \
-             have to be; they ended as {}",
-            all.good,
-            all.requests,
-            kinds.join(", ")
+            "the steady state does not hold, so nothing was broken: {fault}; they ended as {kinds}"
         )));
     }
-    Ok(Steady { count: all, p50_ms })
+    Ok(Steady { count: all.count, p50_ms })
 }
 
 fn gateway(stage: &Stage) -> Gateway {
@@ -283,15 +279,14 @@ impl Loads {
         Ok(Self { stop, running })
     }
 
-    /// The seconds of all of them that are over, whose calls can no longer be good.
-    fn over(&self, since: Duration, deadline: Duration) -> Vec<Count> {
+    /// The seconds of all of them from `first` on that are over, whose calls can no longer be good.
+    fn over(&self, first: usize, since: Duration, deadline: Duration) -> Vec<While> {
         let over = usize::try_from(since.saturating_sub(deadline).as_secs()).unwrap_or(0);
-        let mut all = vec![Count::default(); over];
+        let mut all = vec![While::default(); over.saturating_sub(first)];
         for running in &self.running {
             let tally = locked(&running.tally);
-            for (all, second) in all.iter_mut().zip(tally.seconds()) {
-                all.requests += second.count.requests;
-                all.good += second.count.good;
+            for (all, second) in all.iter_mut().zip(tally.seconds().iter().skip(first)) {
+                all.add(second.count, second.p99_ms());
             }
         }
         all
@@ -327,7 +322,7 @@ async fn run(
     let end = start + Duration::from_nanos(order.scenario.duration.as_nanos());
     let deadline = order.scenario.workloads.iter().map(|workload| workload.deadline.as_nanos()).max().unwrap_or(0);
     let deadline = Duration::from_nanos(deadline);
-    let mut watchman = Watchman::new(order.guard);
+    let mut watchman = Watchman::new(order.scenario.guard);
     let mut interrupted = match Interrupted::new() {
         Ok(interrupted) => interrupted,
         Err(trouble) => return Some(trouble.to_string()),
@@ -345,7 +340,8 @@ async fn run(
         {
             return Some(trouble.to_string());
         }
-        if let Some(why) = watchman.look(&loads.over(now.saturating_duration_since(start), deadline)) {
+        let over = loads.over(watchman.next(), now.saturating_duration_since(start), deadline);
+        if let Some(why) = watchman.look(&over) {
             say(&format!("breaking off: {why}"));
             return Some(why);
         }

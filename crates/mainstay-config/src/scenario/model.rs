@@ -31,6 +31,41 @@ pub struct Scenario {
     pub faults: Vec<Fault>,
     /// What must hold.
     pub holds: Vec<HoldSpec>,
+    /// When a drill of it begins, and when it is broken off. A simulation breaks nothing.
+    pub guard: Guard,
+}
+
+/// `[guard]`: what a drill may not do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// How long the steady state is looked at before anything is broken. Default 3 s.
+    pub steady: Duration,
+    /// The share of its calls that has to be good; none for what `hold.good` asks for, or 99 %.
+    pub steady_good: Option<Ratio>,
+    /// And 99 of 100 are answered within this; none for whenever.
+    pub steady_p99: Option<Duration>,
+    /// The drill is broken off when less than this share of the calls is good; none for never.
+    pub good: Option<Ratio>,
+    /// And when 99 of 100 are not answered within this; none for never.
+    pub p99: Option<Duration>,
+    /// For so many seconds one after the other, at least one. Default 3.
+    pub seconds: u32,
+    /// Share of a service's instances that may be struck at one time; one always may. Default 50 %.
+    pub max_victims: Ratio,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            steady: Duration::from_secs(3),
+            steady_good: None,
+            steady_p99: None,
+            good: None,
+            p99: None,
+            seconds: 3,
+            max_victims: Ratio::percent(50),
+        }
+    }
 }
 
 /// `[workload]`, or one of several `[[workload]]`: callers of one kind.

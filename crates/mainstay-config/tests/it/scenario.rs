@@ -65,6 +65,7 @@ fn the_least_scenario_has_the_defaults_of_the_reference() {
     assert_eq!(steps.len(), 1);
     assert_eq!(scenario.network, mainstay_config::scenario::Network::default());
     assert_eq!(scenario.gateways, mainstay_config::scenario::Gateways::default());
+    assert_eq!(scenario.guard, mainstay_config::scenario::Guard::default());
     let named = load_scenario("scenario.toml", &format!("{LEAST}[instance]\n")).unwrap();
     let line = named.instances[0].line;
     let default = mainstay_config::scenario::Instances { line, ..Default::default() };
@@ -220,6 +221,22 @@ fn what_must_hold_is_kept_as_it_was_written() {
     let written: Vec<_> = holds.iter().map(|hold| (hold.key, hold.written.as_str())).collect();
     assert_eq!(written, [("good", "99.9%"), ("amplification", "1.2"), ("metastable", "false")]);
     assert_eq!(holds[1].what, HoldWhat::Amplification(1.2));
+}
+
+#[test]
+fn a_guard_says_when_a_drill_begins_and_when_it_is_broken_off() {
+    let text =
+        format!("{LEAST}[guard]\nsteady_good = \"95%\"\ngood = \"90%\"\np99 = \"1s\"\nseconds = 5\nmax_victims = 1\n");
+    let guard = load_scenario("scenario.toml", &text).unwrap().guard;
+    assert_eq!((guard.good, guard.p99, guard.seconds), (Some(Ratio::percent(90)), Some(Duration::from_secs(1)), 5));
+    assert_eq!((guard.steady_good, guard.max_victims), (Some(Ratio::percent(95)), Ratio::ONE));
+    for (line, part) in
+        [("seconds = 0", "seconds"), ("steady = \"0s\"", "steady"), ("gud = \"90%\"", "unknown key \"gud\"")]
+    {
+        let text = format!("{LEAST}[guard]\n{line}\n");
+        let problems = load_scenario("scenario.toml", &text).unwrap_err().render(false);
+        assert!(problems.contains(part), "{line}: {problems}");
+    }
 }
 
 /// Every value that was read, by its key as the page writes it.
