@@ -155,6 +155,8 @@ fn a_person_reads_a_drill_as_a_simulation_and_what_is_left_of_it() {
         "one hangs (real, seed 1)",
         "hang shop/0",
         "ASKED OF simulated",
+        "WHEN OF real",
+        "WHEN OF simulated",
         "play it again: mainstay drill ",
         "good differs by ",
         "is nothing left?\n  clean  shop/0: ",

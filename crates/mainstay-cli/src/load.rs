@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mainstay_drill::load::{
-    Arrivals, Methods, Pace, Plan, Profile, Samples, Schedule, Step, Stop, Tally, Target, page, run,
+    Arrivals, CallersLuck, Methods, Pace, Plan, Profile, Samples, Schedule, Step, Stop, Tally, Target, page, run,
 };
 
 use crate::args::{ArrivalsWord, LoadArgs};
@@ -38,7 +38,13 @@ fn plan(args: &LoadArgs) -> Outcome<Plan> {
         connections: args.connections,
         fields: String::new(),
         expect: args.expect.clone().into_iter().collect(),
-        schedule: Schedule::new(args.seed, profile(args)?, arrivals, Methods::posts(args.post), prefix),
+        schedule: Schedule::new(
+            CallersLuck::new(args.seed, 0),
+            profile(args)?,
+            arrivals,
+            Methods::posts(args.post),
+            prefix,
+        ),
         samples: args.samples.as_deref().map(samples).transpose()?,
     })
 }
@@ -115,6 +121,13 @@ impl fmt::Display for Told<'_> {
         let Self(tally) = self;
         let count = tally.count();
         writeln!(f, "{} requests, {} good ({:.3} %)", count.requests, count.good, tally.good_ratio() * 100.0)?;
+        if tally.unsent() > 0 {
+            let unsent = tally.unsent();
+            writeln!(
+                f,
+                "the load itself was the limit: {unsent} of them were never sent, for want of connections or processor"
+            )?;
+        }
         let at = |quantile| tally.quantile_ms(quantile);
         writeln!(f, "p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms", at(0.5), at(0.99), at(0.999))?;
         let mut table = Table::new(&["END", "REQUESTS"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainstay_config::scenario::{self, Distribution, FaultKind, Load, Scenario, Victims, Workload};
 use mainstay_config::{Config, HostMatch, PathMatch, Route, Target as RouteTarget};
 
-use crate::load::{Arrivals, Methods, Pace, Plan, Profile, Samples, Schedule, Step, Target};
+use crate::load::{Arrivals, CallersLuck, Methods, Pace, Plan, Profile, Samples, Schedule, Step, Target};
 use crate::stage::Stage;
 use crate::trouble::{Outcome, Trouble, while_doing};
 
@@ -59,7 +59,8 @@ pub(crate) fn plan(config: &Config, scenario: &Scenario, number: usize, stage: &
     let duration = Duration::from_nanos(scenario.duration.as_nanos());
     let profile = profile(scenario, workload)?;
     let samples = Samples::create(&samples_file(stage.dir(), number)).map_err(while_doing("making a file"))?;
-    let plan = base(config, scenario, workload, stage, profile, prefix, duration)?;
+    let luck = CallersLuck::new(scenario.seed, number);
+    let plan = base(config, scenario, workload, stage, (luck, profile), prefix, duration)?;
     Ok(Plan { samples: Some(Arc::new(samples)), ..plan })
 }
 
@@ -72,7 +73,9 @@ pub(crate) fn steady(
     lasts: Duration,
 ) -> Outcome<Plan> {
     let workload = &scenario.workloads[number];
-    base(config, scenario, workload, stage, steps(workload)?, format!("{STEADY_IDS}{number}"), lasts)
+    // Calls of another luck: the play's own come when it is played.
+    let luck = CallersLuck::new(!scenario.seed, number);
+    base(config, scenario, workload, stage, (luck, steps(workload)?), format!("{STEADY_IDS}{number}"), lasts)
 }
 
 /// Where the samples of a workload are.
@@ -85,7 +88,7 @@ fn base(
     scenario: &Scenario,
     workload: &Workload,
     stage: &Stage,
-    profile: Profile,
+    (luck, profile): (CallersLuck, Profile),
     prefix: String,
     duration: Duration,
 ) -> Outcome<Plan> {
@@ -122,7 +125,7 @@ fn base(
         connections: CONNECTIONS / scenario.workloads.len().max(1),
         fields,
         expect: expected(config, route, &path, stage),
-        schedule: Schedule::new(scenario.seed, profile, arrivals, methods, prefix),
+        schedule: Schedule::new(luck, profile, arrivals, methods, prefix),
         samples: None,
     })
 }
@@ -176,4 +179,37 @@ fn steps(workload: &Workload) -> Outcome<Profile> {
     let a_second = |rate: mainstay_core::Rate| rate.count() as f64 / rate.per().as_secs_f64();
     let step = |step: &scenario::Step| Step { at: step.at, rate: step.rate.map_or(0.0, a_second), over: step.over };
     Profile::of(&steps.iter().map(step).collect::<Vec<_>>()).map_err(|error| Trouble::wrong(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_config::{Source, load, load_scenario};
+
+    const CONFIGURATION: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n[[route]]\nservice = \"shop\"\n\
+        [service.shop]\nendpoints = [\"127.0.0.1:9101\"]\n";
+    const SCENARIO: &str = "name = \"t\"\nduration = \"6s\"\nseed = 7\n[workload]\nservice = \"shop\"\n\
+        steps = [{ rate = \"200/s\" }, { at = \"2s\", rate = \"400/s\", over = \"1s\" }]\nmethods = { GET = 9, POST = 1 }\n\
+        [[fault]]\nkind = \"surge\"\nat = \"4s\"\nfor = \"1s\"\n";
+
+    #[test]
+    fn a_drill_and_a_simulation_have_the_same_calls() {
+        let config = load(&Source::new("mainstay.toml", CONFIGURATION)).unwrap().config;
+        let scenario = load_scenario("t.toml", SCENARIO).unwrap();
+        let simulated = mainstay_sim::play(&config, &scenario, scenario.seed, "").unwrap().report;
+        let workload = &scenario.workloads[0];
+        let methods = Methods::of(workload.methods.clone());
+        let luck = CallersLuck::new(scenario.seed, 0);
+        let profile = profile(&scenario, workload).unwrap();
+        let schedule = Schedule::new(luck, profile, Arrivals::Poisson, methods, String::new());
+        let mut seconds = vec![0; 6];
+        let (mut number, mut due) = (0, schedule.due(0, 0));
+        while let Some(second) = seconds.get_mut((due / 1_000_000_000) as usize) {
+            *second += 1;
+            number += 1;
+            due = schedule.due(number, due);
+        }
+        let of_simulation: Vec<u64> = simulated.timeline.iter().map(|second| second.requests).collect();
+        assert_eq!(seconds, of_simulation);
+    }
 }

@@ -10,7 +10,8 @@ use mainstay_config::scenario::{
     Abandoned, Discipline, Fault, FaultKind, Hits, HitsOf, Instances, Load, Pick, Scenario, Slower, Step, Victims, Way,
     Workload,
 };
-use mainstay_core::{Duration, Limit, Purpose, Ratio, Seed};
+use mainstay_core::{Duration, Limit, Ratio};
+use mainstay_sim::VictimsLuck;
 use serde_json::{Value, json};
 
 use crate::proxy::Ill;
@@ -331,9 +332,9 @@ fn victims(fault: &Fault, number: usize, members: &[Member], seed: u64) -> Vec<u
             let mut all = of(&|member| member.service == *service);
             let count = ((share.get() * all.len() as f64).round() as usize).clamp(1, all.len().max(1));
             if *pick == Pick::Random {
-                let luck = Seed::new(seed).derive("victims");
-                let place = |member: &usize| luck.draw(*member as u64, number as u32, Purpose::Sample);
-                all.sort_by_key(place);
+                // The same that a simulation strikes.
+                let luck = VictimsLuck::new(seed, number);
+                all.sort_by_key(|member| luck.place(*member));
             }
             all.truncate(count);
             all.sort_unstable();

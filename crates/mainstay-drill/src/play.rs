@@ -173,7 +173,10 @@ async fn play_on(
         loads.stop.stop();
     }
     let broken = striker.trouble().map(str::to_owned);
-    loads.wait().await?;
+    let unsent = loads.wait().await?;
+    if unsent > 0 {
+        stage.notes.push(format!("the load itself was the limit: {unsent} calls were due and never sent"));
+    }
     if keeper.is_lost() {
         return Err(Trouble::failed("the watchdog ended and undid everything, so there is no report"));
     }
@@ -292,11 +295,13 @@ impl Loads {
         all
     }
 
-    async fn wait(mut self) -> Outcome {
+    /// Waits for their end; how many calls they could not send.
+    async fn wait(mut self) -> Outcome<u64> {
+        let mut unsent = 0;
         for running in std::mem::take(&mut self.running) {
-            running.wait().await?;
+            unsent += running.wait().await?.unsent();
         }
-        Ok(())
+        Ok(unsent)
     }
 }
 

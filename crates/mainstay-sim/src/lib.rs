@@ -53,8 +53,8 @@ mod words;
 mod world;
 
 use mainstay_config::{Config, Endpoints, Scenario};
-use mainstay_core::Seed;
 
+pub use luck::{CallersLuck, VictimsLuck};
 pub use stage::Unplayable;
 
 use luck::Luck;
@@ -165,8 +165,8 @@ pub fn play_and_tell(
     replay: &str,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Outcome, Vec<Unplayable>> {
-    let root = Seed::new(seed).derive("simulator 1");
-    let stage = stage::lay_out(config, scenario, Luck::new(root, "victims"))?;
+    let root = luck::root(seed);
+    let stage = stage::lay_out(config, scenario, Luck::new(root, luck::VICTIMS))?;
     bounds::refuse(scenario, &stage)?;
     let mut world = World::new(config, scenario, stage, root);
     world.run(tell);

@@ -9,6 +9,63 @@ use mainstay_config::scenario::Distribution;
 use mainstay_core::math::{exp, ln};
 use mainstay_core::{Duration, Purpose, Seed, unit};
 
+/// Where all luck of a play comes from.
+pub(crate) fn root(seed: u64) -> Seed {
+    Seed::new(seed).derive("simulator 1")
+}
+
+/// When the calls of a workload come and by which methods, for whoever plays the same calls on real sockets.
+#[derive(Debug, Clone, Copy)]
+pub struct CallersLuck(Luck);
+
+/// What a call's luck is for; who plays calls for real draws nothing else of it.
+pub(crate) const GAP: u32 = 0;
+pub(crate) const METHOD: u32 = 1;
+
+impl CallersLuck {
+    /// Of a scenario's `workload`-th workload, played on `seed`.
+    #[must_use]
+    pub fn new(seed: u64, workload: usize) -> Self {
+        Self(Luck::new(root(seed), CALLERS).of(workload as u64))
+    }
+
+    /// How many calls are in the mean due between the one before call `number` and this one, where they are independent of
+    /// each other: a number whose mean is 1.
+    #[must_use]
+    pub fn gap(self, number: u64) -> f64 {
+        self.0.exponential(number, GAP)
+    }
+
+    /// 64 bits by which the method of call `number` is drawn.
+    #[must_use]
+    pub fn method(self, number: u64) -> u64 {
+        self.0.bits(number, METHOD)
+    }
+}
+
+/// Whom a fault strikes that has random victims, for whoever lets the same happen to real ones.
+#[derive(Debug, Clone, Copy)]
+pub struct VictimsLuck(Luck);
+
+impl VictimsLuck {
+    /// Of a scenario's `fault`-th fault, played on `seed`.
+    #[must_use]
+    pub fn new(seed: u64, fault: usize) -> Self {
+        Self(Luck::new(root(seed), VICTIMS).of(fault as u64))
+    }
+
+    /// Victims are the instances with the lowest of these; instances are counted over all services.
+    #[must_use]
+    pub fn place(self, instance: usize) -> u64 {
+        self.0.bits(instance as u64, 0)
+    }
+}
+
+/// The luck of those whom faults strike.
+pub(crate) const VICTIMS: &str = "victims";
+/// The luck of callers.
+pub(crate) const CALLERS: &str = "callers";
+
 /// Luck of one kind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Luck(Seed);

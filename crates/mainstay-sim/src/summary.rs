@@ -51,10 +51,9 @@ pub fn text(shown: &Shown<'_>, terminal: Terminal) -> String {
     holds(&mut out, shown, terminal);
     differences(&mut out, shown, terminal);
     workloads(&mut out, shown, terminal);
-    if shown.beside.is_some() {
-        figures(&mut out, shown, terminal);
-    } else {
-        lists(&mut out, shown.play.report, terminal);
+    figures(&mut out, shown, terminal);
+    for side in shown.sides() {
+        lists(&mut out, side, shown, terminal);
     }
     let mut replays: Vec<_> = shown.sides().map(|side| &side.report.replay).collect();
     // Prediction and fact are played again by one line.
@@ -324,19 +323,20 @@ fn figures(out: &mut String, shown: &Shown<'_>, terminal: Terminal) {
 }
 
 /// What became of the calls that were not good, and what changed first.
-fn lists(out: &mut String, report: &Report, terminal: Terminal) {
-    let failures = report.failures.iter().map(|failure| [words::count(failure.count), failure.what.clone()]);
-    list(out, ["CALLS", "NOT GOOD BECAUSE"], failures, terminal);
-    let events = report.events.iter().map(|event| [words::seconds(event.second), event.what.clone()]);
-    list(out, ["WHEN", "WHAT CHANGED"], events, terminal);
+fn lists(out: &mut String, side: Side<'_>, shown: &Shown<'_>, terminal: Terminal) {
+    let of = if shown.beside.is_some() { format!(" OF {}", side.name) } else { String::new() };
+    let failures = side.report.failures.iter().map(|failure| [words::count(failure.count), failure.what.clone()]);
+    list(out, [format!("CALLS{of}"), "NOT GOOD BECAUSE".to_owned()], failures, terminal);
+    let events = side.report.events.iter().map(|event| [words::seconds(event.second), event.what.clone()]);
+    list(out, [format!("WHEN{of}"), "WHAT CHANGED".to_owned()], events, terminal);
 }
 
-fn list(out: &mut String, head: [&str; 2], rows: impl ExactSizeIterator<Item = [String; 2]>, terminal: Terminal) {
+fn list(out: &mut String, head: [String; 2], rows: impl ExactSizeIterator<Item = [String; 2]>, terminal: Terminal) {
     let all = rows.len();
     if all == 0 {
         return;
     }
-    let mut shown = vec![head.map(str::to_owned)];
+    let mut shown = vec![head];
     shown.extend(rows.take(LINES_MAX));
     if all > LINES_MAX {
         shown.push([String::new(), format!("and {} more", words::count((all - LINES_MAX) as u64))]);
@@ -535,6 +535,22 @@ mod tests {
                 POSTs carried out twice  0        0
                 work for nobody          1.2 %    1.2 %
                 evenness                 0.98     0.98
+
+                CALLS OF a.toml  NOT GOOD BECAUSE
+                18               connection reset
+                9                refused: queue_full
+
+                WHEN OF a.toml  WHAT CHANGED
+                4.3 s           shop/0 is ejected: 5 failures in a row
+                8.1 s           shop/0 is back: a probe went well
+
+                CALLS OF b.toml  NOT GOOD BECAUSE
+                18               connection reset
+                9                refused: queue_full
+
+                WHEN OF b.toml  WHAT CHANGED
+                4.3 s           shop/0 is ejected: 5 failures in a row
+                8.1 s           shop/0 is back: a probe went well
 
                 play it again: mainstay simulate -c mainstay.toml -s hang.toml --seed 1
 

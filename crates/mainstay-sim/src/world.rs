@@ -30,7 +30,7 @@ use mainstay_policy::{Record, RetrySettings};
 
 use crate::Progress;
 use crate::account::Ledger;
-use crate::luck::Luck;
+use crate::luck::{CALLERS, Luck};
 use crate::queue::{Lane, Queue};
 use crate::slab::{Key, Slab};
 use crate::stage::{Behind, Calls, Stage};
@@ -168,7 +168,7 @@ struct Lucks {
 impl<'a> World<'a> {
     pub(crate) fn new(config: &'a Config, scenario: &'a Scenario, stage: Stage, seed: Seed) -> Self {
         let lucks = Lucks {
-            callers: Luck::new(seed, "callers"),
+            callers: Luck::new(seed, CALLERS),
             work: Luck::new(seed, "work"),
             network: Luck::new(seed, "network"),
             faults: Luck::new(seed, "faults"),

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainstay_core::Ratio;
-use mainstay_drill::load::{self, Arrivals, Methods, Pace, Plan, Profile, Schedule, Stop, Tally, Target};
+use mainstay_drill::load::{self, Arrivals, CallersLuck, Methods, Pace, Plan, Profile, Schedule, Stop, Tally, Target};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::DemoArgs;
@@ -83,7 +83,7 @@ impl Load {
             fields: String::new(),
             expect: vec!["\"path\":\"/\"".to_owned()],
             schedule: Schedule::new(
-                1,
+                CallersLuck::new(1, 0),
                 Profile::steady(args.rate),
                 Arrivals::Poisson,
                 Methods::posts(Ratio::ZERO),

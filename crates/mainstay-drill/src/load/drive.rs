@@ -81,7 +81,7 @@ pub async fn run_from(start: Instant, plan: Arc<Plan>, stop: &Stop, tally: Arc<M
 }
 
 /// Requests under way at once in the open loop. One that is due beyond them begins when another has ended, and its time runs
-/// from when it was due all the same.
+/// from when it was due all the same; one for which there is no room while it could still be good is never sent.
 const UNDER_WAY_MAX: usize = 100_000;
 
 async fn open_loop(callers: &Arc<Callers>, stop: &Stop) {
@@ -90,6 +90,7 @@ async fn open_loop(callers: &Arc<Callers>, stop: &Stop) {
     let mut since = 0;
     let mut running = JoinSet::new();
     for number in 0..plan.requests {
+        let before = since;
         since = plan.schedule.due(number, since);
         let due = callers.start.checked_add(Duration::from_nanos(since)).unwrap_or(end);
         // The timer has milliseconds: what is due by now goes out together, and none goes out early.
@@ -97,12 +98,34 @@ async fn open_loop(callers: &Arc<Callers>, stop: &Stop) {
         if due >= end || !waited || stop.is_stopped() {
             break;
         }
-        while running.len() >= UNDER_WAY_MAX && running.join_next().await.is_some() {}
+        if Instant::now() >= end + plan.deadline {
+            callers.give_up(before, plan.requests - number);
+            break;
+        }
+        if !has_room(&mut running, number, due + plan.deadline).await {
+            callers.tell(number, due, End::Unsent);
+            continue;
+        }
         let callers = Arc::clone(callers);
         running.spawn(async move { callers.call(number, due).await });
         while running.try_join_next().is_some() {}
     }
     while running.join_next().await.is_some() {}
+}
+
+/// Whether there is room for one more before `until`, when it can no longer be good.
+async fn has_room(running: &mut JoinSet<()>, number: u64, until: Instant) -> bool {
+    /// Requests that are begun at once by who is behind: those under way share the thread and have their turn then.
+    const AT_ONCE: u64 = 64;
+    if number.is_multiple_of(AT_ONCE) {
+        tokio::task::yield_now().await;
+    }
+    while running.len() >= UNDER_WAY_MAX {
+        if !matches!(timeout_at(until, running.join_next()).await, Ok(Some(_))) {
+            return false;
+        }
+    }
+    Instant::now() < until
 }
 
 async fn closed_loop(callers: &Arc<Callers>, clients: usize, think: Duration, stop: &Stop) {
@@ -139,20 +162,45 @@ struct Callers {
 
 impl Callers {
     async fn call(&self, number: u64, due: Instant) {
-        let method = self.plan.schedule.method(number).to_owned();
-        let id = self.plan.schedule.id(number);
+        let until = due + self.plan.deadline;
+        let end = match timeout_at(until, self.permits.acquire()).await {
+            Ok(Ok(_permit)) => self.exchange(number, due, until).await,
+            // The semaphore is never closed: no connection was free in time.
+            Ok(Err(_)) | Err(_) => End::Unsent,
+        };
+        self.tell(number, due, end);
+    }
+
+    async fn exchange(&self, number: u64, due: Instant, until: Instant) -> End {
         let target = (number % self.plan.targets.len() as u64) as usize;
-        let request = self.request(target, &id, &method);
-        let end = match timeout_at(due + self.plan.deadline, self.exchange(target, &request)).await {
+        let request = self.request(target, &self.plan.schedule.id(number), self.plan.schedule.method(number));
+        match timeout_at(until, self.answer(target, &request)).await {
             Ok(Ok(answer)) => self.judge(&answer, due),
             Ok(Err(error)) => End::Failed(error),
             Err(_) => End::Failed(WireError::Timeout),
-        };
+        }
+    }
+
+    fn tell(&self, number: u64, due: Instant, end: End) {
+        let method = self.plan.schedule.method(number).to_owned();
+        let id = self.plan.schedule.id(number);
         let sample = Sample { id, method, due: due - self.start, took: due.elapsed(), end };
         if let Some(samples) = &self.plan.samples {
             samples.write(&sample);
         }
         locked(&self.tally).add(sample);
+    }
+
+    /// Counts what was to come from the nanosecond `since` on, `most` requests at most, as never sent.
+    fn give_up(&self, since: u64, most: u64) {
+        let end = self.plan.duration.as_secs_f64();
+        let (mut from, mut left) = (since as f64 / 1e9, most);
+        while from < end && left > 0 {
+            let to = (from.floor() + 1.0).min(end);
+            let requests = (self.plan.schedule.between(from, to).round() as u64).min(left);
+            locked(&self.tally).add_unsent(Duration::from_secs_f64(from), self.plan.deadline, requests);
+            (from, left) = (to, left - requests);
+        }
     }
 
     fn request(&self, target: usize, id: &str, method: &str) -> Vec<u8> {
@@ -166,9 +214,7 @@ impl Callers {
         format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: {id}\r\n{fields}{body}").into_bytes()
     }
 
-    async fn exchange(&self, target: usize, request: &[u8]) -> Result<Answer, WireError> {
-        // The semaphore is never closed, so the only answer is a permit.
-        let _permit = self.permits.acquire().await.map_err(|_| WireError::Unreachable)?;
+    async fn answer(&self, target: usize, request: &[u8]) -> Result<Answer, WireError> {
         let mut connection = match self.idle_connection(target) {
             Some(connection) => connection,
             None => Connection::open(&self.plan.targets[target].address).await?,
@@ -195,5 +241,36 @@ impl Callers {
             200..=299 => End::Good,
             other => End::Status(other),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Arrivals, CallersLuck, Methods, Profile, Schedule};
+    use mainstay_core::Ratio;
+
+    #[tokio::test]
+    async fn a_rate_that_nobody_can_send_ends_in_time_and_is_told_of() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let profile = Profile::steady("100000000/s".parse().unwrap());
+        let methods = Methods::posts(Ratio::ZERO);
+        let plan = Plan {
+            targets: vec![Target::at(listener.local_addr().unwrap().to_string(), "/")],
+            pace: Pace::Open,
+            duration: Duration::from_millis(1_500),
+            requests: u64::MAX,
+            deadline: Duration::from_millis(100),
+            connections: 4,
+            fields: String::new(),
+            expect: Vec::new(),
+            schedule: Schedule::new(CallersLuck::new(1, 0), profile, Arrivals::Uniform, methods, "t".to_owned()),
+            samples: None,
+        };
+        let tally = run(Arc::new(plan), &Stop::new(), Tally::shared()).await;
+        let requests = tally.count().requests;
+        assert!(requests.abs_diff(150_000_000) <= 1, "all that was due is counted: {requests}");
+        assert!(tally.unsent() > 149_000_000, "{}", tally.unsent());
+        assert_eq!(tally.seconds()[0].count.requests.abs_diff(100_000_000), 0);
     }
 }

@@ -18,6 +18,8 @@ mod tally;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use mainstay_sim::CallersLuck;
+
 pub use drive::{Stop, run, run_from};
 pub use page::page;
 pub use profile::{Profile, ProfileError, Step};

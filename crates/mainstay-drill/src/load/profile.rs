@@ -120,6 +120,20 @@ impl Profile {
         piece.rate + piece.slope * (moment - piece.from)
     }
 
+    /// How many are due between two moments, in seconds since the beginning.
+    #[must_use]
+    pub fn between(&self, from: f64, to: f64) -> f64 {
+        let (mut at, mut all) = (from, 0.0);
+        while at < to {
+            let piece = self.piece(at);
+            let next = self.0.iter().map(|other| other.from).find(|other| *other > at).map_or(to, |next| next.min(to));
+            let middle = piece.rate + piece.slope * ((at + next) / 2.0 - piece.from);
+            all += middle.max(0.0) * (next - at);
+            at = next;
+        }
+        all
+    }
+
     /// The piece in which `moment` lies.
     fn piece(&self, moment: f64) -> Piece {
         *self.0.iter().rev().find(|piece| piece.from <= moment).unwrap_or(&self.0[0])
@@ -206,6 +220,7 @@ mod tests {
         check(&profile, &[100, 150, 250, 300, 100]);
         assert_eq!(profile.at(Duration::from_secs(2)), 200.0);
         assert_eq!(profile.most(Duration::from_secs(5)), 300.0);
+        assert_eq!(profile.between(0.5, 4.5), 50.0 + 400.0 + 300.0 + 50.0);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! When each request is due, by which method, and under which id: functions of the seed and the request's number.
+//!
+//! The luck is the simulator's, so that a drill and a simulation of one scenario on one seed have the very same calls.
 
-use mainstay_core::{Purpose, Ratio, Seed, below, unit};
+use mainstay_core::{Ratio, below};
+use mainstay_sim::CallersLuck;
 
 use super::Profile;
 
@@ -47,8 +50,7 @@ impl Methods {
 /// The requests of one seed.
 #[derive(Debug, Clone)]
 pub struct Schedule {
-    luck: Seed,
-    methods: Seed,
+    luck: CallersLuck,
     profile: Profile,
     arrivals: Arrivals,
     methods_of: Methods,
@@ -58,9 +60,8 @@ pub struct Schedule {
 impl Schedule {
     /// Requests at the rate of `profile`, whose ids begin with `prefix`.
     #[must_use]
-    pub fn new(seed: u64, profile: Profile, arrivals: Arrivals, methods_of: Methods, prefix: String) -> Self {
-        let seed = Seed::new(seed);
-        Self { luck: seed.derive("arrivals"), methods: seed.derive("methods"), profile, arrivals, methods_of, prefix }
+    pub fn new(luck: CallersLuck, profile: Profile, arrivals: Arrivals, methods_of: Methods, prefix: String) -> Self {
+        Self { luck, profile, arrivals, methods_of, prefix }
     }
 
     /// The nanosecond at which request `number` is due, when the one before it was due at `before`.
@@ -69,15 +70,21 @@ impl Schedule {
         let requests = match self.arrivals {
             Arrivals::Uniform => 1.0,
             // The gaps of independent arrivals are exponentially distributed.
-            Arrivals::Poisson => -(1.0 - unit(self.luck.draw(number, 0, Purpose::Sample))).ln(),
+            Arrivals::Poisson => self.luck.gap(number),
         };
         self.profile.after(before, requests)
+    }
+
+    /// How many are due between two moments, in seconds since the beginning, in the mean.
+    #[must_use]
+    pub fn between(&self, from: f64, to: f64) -> f64 {
+        self.profile.between(from, to)
     }
 
     /// The method of request `number`.
     #[must_use]
     pub fn method(&self, number: u64) -> &str {
-        self.methods_of.draw(self.methods.draw(number, 0, Purpose::Sample))
+        self.methods_of.draw(self.luck.method(number))
     }
 
     /// The `x-request-id` of request `number`.
@@ -93,7 +100,7 @@ mod tests {
 
     fn schedule(seed: u64, arrivals: Arrivals) -> Schedule {
         let profile = Profile::steady("1000/s".parse().unwrap());
-        Schedule::new(seed, profile, arrivals, Methods::posts(Ratio::percent(5)), "t".to_owned())
+        Schedule::new(CallersLuck::new(seed, 0), profile, arrivals, Methods::posts(Ratio::percent(5)), "t".to_owned())
     }
 
     fn due(schedule: &Schedule, requests: u64) -> Vec<u64> {

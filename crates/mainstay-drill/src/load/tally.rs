@@ -60,6 +60,8 @@ pub enum End {
     Late,
     /// No answer.
     Failed(WireError),
+    /// The load itself could not send it while an answer would still have been in time.
+    Unsent,
 }
 
 impl End {
@@ -72,6 +74,7 @@ impl End {
             Self::Wrong => "wrong answer".to_owned(),
             Self::Late => "late".to_owned(),
             Self::Failed(error) => error.as_str().to_owned(),
+            Self::Unsent => "not sent".to_owned(),
         }
     }
 }
@@ -125,6 +128,13 @@ impl Second {
         }
     }
 
+    fn add_unsent(&mut self, micros: u64, requests: u64) {
+        self.count.requests += requests;
+        if let Latency::Open(latency) = &mut self.latency {
+            latency.saturating_record_n(micros, u32::try_from(requests).unwrap_or(u32::MAX));
+        }
+    }
+
     fn close(&mut self) {
         if matches!(self.latency, Latency::Open(_)) {
             self.latency = Latency::Told { p50_ms: self.p50_ms(), p99_ms: self.p99_ms() };
@@ -165,6 +175,8 @@ pub struct Since {
 #[derive(Debug, Clone)]
 pub struct Tally {
     methods: BTreeMap<String, Count>,
+    /// Requests that have no line among the methods, because not even that was looked at.
+    given_up: u64,
     kinds: BTreeMap<String, u64>,
     latency: Histogram<u64>,
     seconds: Vec<Second>,
@@ -189,6 +201,7 @@ impl Tally {
     pub fn new() -> Self {
         Self {
             methods: ["GET", "POST"].map(|method| (method.to_owned(), Count::default())).into(),
+            given_up: 0,
             kinds: BTreeMap::new(),
             latency: histogram(3),
             seconds: Vec::new(),
@@ -219,6 +232,21 @@ impl Tally {
         }
     }
 
+    /// Counts so many requests that were due from `due` on and were never sent, each as one that waits out its deadline.
+    pub(super) fn add_unsent(&mut self, due: Duration, deadline: Duration, requests: u64) {
+        let micros = u64::try_from(deadline.as_micros()).unwrap_or(LATENCY_MAX).max(1);
+        self.given_up += requests;
+        *self.kinds.entry(End::Unsent.word()).or_default() += requests;
+        self.latency.saturating_record_n(micros, requests);
+        self.second(due).add_unsent(micros, requests);
+    }
+
+    /// Requests that were due and that the load itself could not send in time.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.kinds.get(&End::Unsent.word()).copied().unwrap_or(0)
+    }
+
     fn second(&mut self, due: Duration) -> &mut Second {
         let at = usize::try_from(due.as_secs()).unwrap_or(SECONDS_MAX).min(SECONDS_MAX - 1);
         if at >= self.seconds.len() {
@@ -240,7 +268,7 @@ impl Tally {
     #[must_use]
     pub fn count(&self) -> Count {
         let of = |count: fn(&Count) -> u64| self.methods.values().map(count).sum();
-        Count { requests: of(|count| count.requests), good: of(|count| count.good) }
+        Count { requests: of(|count| count.requests) + self.given_up, good: of(|count| count.good) }
     }
 
     /// What has come since `earlier`, which was taken of the same load.
@@ -291,6 +319,7 @@ impl Tally {
             "requests": count.requests,
             "good": count.good,
             "bad": count.bad(),
+            "not_sent": self.unsent(),
             "good_ratio": self.good_ratio(),
             "p50_ms": self.quantile_ms(0.5),
             "p99_ms": self.quantile_ms(0.99),

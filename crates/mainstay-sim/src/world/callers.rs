@@ -6,13 +6,12 @@ use mainstay_core::{Duration, Instant, MethodClass};
 
 use super::gateway::{Ask, Asker, Request};
 use super::{Deed, Event, World};
+use crate::luck::{GAP, METHOD};
 use crate::queue::Lane;
 use crate::slab::Key;
 use crate::stage::{Calls, Strike};
 
-/// What a call's luck is for.
-const GAP: u32 = 0;
-const METHOD: u32 = 1;
+/// What a call's luck is for besides.
 const CALLER: u32 = 2;
 const KEY: u32 = 3;
 const THINK: u32 = 4;
