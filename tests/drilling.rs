@@ -145,9 +145,9 @@ fn the_guard_breaks_a_drill_off_and_everything_is_undone() {
 #[test]
 fn a_person_reads_a_drill_as_a_simulation_and_what_is_left_of_it() {
     let _stage = alone();
-    let faults = "[[fault]]\nkind = \"hang\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop/0\"\n";
+    let faults = "[[fault]]\nkind = \"hang\"\nat = \"1s\"\nfor = \"3s\"\ntarget = \"shop/0\"\n";
     let play =
-        Play::new(&format!("name = \"one hangs\"\nduration = \"3s\"\n{WORKLOAD}{faults}[hold]\ngood = \"50%\"\n"));
+        Play::new(&format!("name = \"one hangs\"\nduration = \"5s\"\n{WORKLOAD}{faults}[hold]\ngood = \"50%\"\n"));
     let output = play.run(&["--steady", "1s", "--compare"]);
     let said = String::from_utf8_lossy(&output.stdout);
     for line in [
