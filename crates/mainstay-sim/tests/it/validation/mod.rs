@@ -13,6 +13,7 @@ mod crash;
 mod jitter;
 mod queues;
 mod retries;
+mod scaling;
 mod storm;
 mod table;
 mod throttling;
