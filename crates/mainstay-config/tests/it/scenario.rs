@@ -239,6 +239,18 @@ fn a_guard_says_when_a_drill_begins_and_when_it_is_broken_off() {
     }
 }
 
+#[test]
+fn every_scenario_of_the_storm_loads() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scenarios/storm");
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let (config, scenarios): (Vec<_>, Vec<_>) = files.partition(|file| file.ends_with("mainstay.toml"));
+    assert_eq!((config.len(), scenarios.len()), (1, 16));
+    for file in scenarios {
+        let text = std::fs::read_to_string(&file).unwrap();
+        load_scenario(&file.to_string_lossy(), &text).unwrap_or_else(|problems| panic!("{problems}"));
+    }
+}
+
 /// Every value that was read, by its key as the page writes it.
 fn settings() -> BTreeMap<String, Vec<Setting>> {
     let (_, effective) = load_scenario_and_settings("scenario.toml", EVERY_TABLE).unwrap_or_else(|p| panic!("{p}"));
