@@ -34,6 +34,8 @@ pub const TARGETS: &[(&str, Law)] = &[
     ("config", texts::config),
     ("units", texts::units),
     ("call", calls::call),
+    ("commands", mainstay_mvcc::laws::commands),
+    ("snapshot", mainstay_mvcc::laws::snapshot),
     ("recording", recordings::recording),
 ];
 

@@ -2,12 +2,14 @@
 //!
 //! A transaction may change a key only once: it may not set a key twice, nor set one that it also deletes. Only what can
 //! be done together counts: the two branches of a transaction do not. A transaction within is read before the list
-//! around it, in etcd's order: a key may be set by one and deleted by a later one of two that lie side by side.
+//! around it, in etcd's order: a key may be set by one and deleted by a later one of two that lie side by side. Nor does a
+//! deletion without an end clash with a key that is set whole, as etcd has it: "delete all and set this" is a
+//! transaction that its clients send.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use crate::command::{Command, Compare, Op, Put, Refused, Txn};
-use crate::span::Span;
+use crate::span::{End, Span};
 
 /// How deep a transaction may lie in others.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -34,6 +36,11 @@ impl Command {
 impl Put {
     fn check(&self) -> Result<(), Refused> {
         named(&self.key)
+    }
+
+    /// Whether something of the key shall stay as it is.
+    pub(crate) fn keeps(&self) -> bool {
+        self.value.is_none() || self.lease.is_none()
     }
 }
 
@@ -84,7 +91,8 @@ fn named(key: &[u8]) -> Result<(), Refused> {
 /// What a list of things sets and deletes.
 #[derive(Default)]
 struct Changes<'a> {
-    puts: BTreeSet<&'a [u8]>,
+    /// By key, and whether something of it stays as it is.
+    puts: BTreeMap<&'a [u8], bool>,
     deletes: Vec<&'a Span>,
 }
 
@@ -102,7 +110,7 @@ impl<'a> Changes<'a> {
         }
         for op in ops {
             if let Op::Put(put) = op {
-                changes.put(&put.key)?;
+                changes.put(&put.key, put.keeps())?;
             }
         }
         Ok(changes)
@@ -112,15 +120,18 @@ impl<'a> Changes<'a> {
     fn within(&mut self, txn: &'a Txn) -> Result<(), Refused> {
         let then = Self::of(&txn.then)?;
         let otherwise = Self::of(&txn.otherwise)?;
-        for key in then.puts.union(&otherwise.puts) {
-            self.put(key)?;
+        let mut puts = then.puts;
+        for (key, keeps) in otherwise.puts {
+            *puts.entry(key).or_default() |= keeps;
         }
+        puts.into_iter().try_for_each(|(key, keeps)| self.put(key, keeps))?;
         self.deletes.extend(then.deletes.into_iter().chain(otherwise.deletes));
         Ok(())
     }
 
-    fn put(&mut self, key: &'a [u8]) -> Result<(), Refused> {
-        let clash = self.deletes.iter().any(|span| span.contains(key)) || !self.puts.insert(key);
+    fn put(&mut self, key: &'a [u8], keeps: bool) -> Result<(), Refused> {
+        let deleted = self.deletes.iter().any(|span| span.contains(key) && (keeps || span.end != End::Open));
+        let clash = deleted || self.puts.insert(key, keeps).is_some();
         if clash { Err(Refused::DuplicateKey) } else { Ok(()) }
     }
 }

@@ -69,8 +69,13 @@ impl Write {
         let sub = u32::try_from(varint::read(&mut rest)?).ok()?;
         let Head { state, value, .. } = Head::read(bytes)?;
         let deleted = state.version == 0;
-        let sound = main > 0 && state.version >= 0 && (0..=main).contains(&state.create);
-        (sound && (!deleted || value == bytes.len())).then(|| Self { main, sub, deleted, bytes: freeze(&[bytes]) })
+        let lived = (1..=main).contains(&state.version) && (1..=main).contains(&state.create);
+        (main > 0 && if deleted { value == bytes.len() } else { lived }).then(|| Self {
+            main,
+            sub,
+            deleted,
+            bytes: freeze(&[bytes]),
+        })
     }
 
     pub(crate) fn state(&self) -> State {

@@ -1,5 +1,31 @@
 //! A checksum: CRC-32C (Castagnoli; RFC 3720, appendix B.4), eight bytes at a time.
 
+use crate::command::Revision;
+use crate::pin::Pin;
+
+/// A checksum of the data that is being taken while commands go on.
+#[derive(Debug)]
+pub struct Hashing {
+    pub(crate) revision: Revision,
+    pub(crate) pin: Pin,
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) crc: Crc,
+}
+
+impl Hashing {
+    /// Up to which revision it is taken.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The oldest revision that it counts.
+    #[must_use]
+    pub fn compacted(&self) -> Revision {
+        self.pin.view.compacted
+    }
+}
+
 /// A checksum of what was added so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Crc {

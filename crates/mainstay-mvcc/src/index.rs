@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use crate::command::Revision;
 use crate::frozen::Write;
+use crate::hash::Crc;
 use crate::key::Key;
 use crate::span::{End, Span};
 
@@ -136,6 +137,10 @@ impl Chain {
         let at_floor = self.since(floor).next().is_some_and(|write| write.main == floor);
         let survivor = if at_floor { None } else { self.at(floor - 1) };
         survivor.into_iter().chain(self.since(floor))
+    }
+
+    pub(crate) fn hash(&self, floor: Revision, until: Revision, crc: &mut Crc) {
+        self.remembered(floor).take_while(|write| write.main <= until).for_each(|write| crc.add(write.bytes()));
     }
 
     /// The writes from this revision on.

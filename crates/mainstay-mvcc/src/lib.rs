@@ -20,6 +20,7 @@ mod hub;
 mod index;
 mod intervals;
 mod key;
+pub mod laws;
 mod lease;
 mod pin;
 mod range;
@@ -39,6 +40,7 @@ pub use command::{
     Txn, TxnDone,
 };
 pub use cursor::{Budget, Cursor, Step};
+pub use hash::Hashing;
 pub use hub::{Happened, Hub, Standing, WatchId};
 pub use lease::Granted;
 pub use pin::{Mark, Pin};

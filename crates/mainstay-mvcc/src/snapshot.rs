@@ -29,7 +29,7 @@ const HEAD: u8 = 0;
 const LEASES: u8 = 1;
 const SURVIVORS: u8 = 2;
 const HISTORY: u8 = 3;
-const END: u8 = 4;
+pub(crate) const END: u8 = 4;
 
 /// A snapshot that is being written.
 #[derive(Debug)]

@@ -10,7 +10,7 @@
 
 use crate::command::{Applied, Command, Delete, Deleted, Done, LeaseId, Put, Refused, Revision};
 use crate::frozen::{State, Write};
-use crate::hash::Crc;
+use crate::hash::{Crc, Hashing};
 use crate::history::History;
 use crate::index::Index;
 use crate::key::Key;
@@ -111,7 +111,8 @@ impl Store {
     }
 
     /// A checksum of every write that can be read or watched, up to this revision; 0 or less means up to now. It is the
-    /// same on every member that has the revision and the same compaction. It reads all of it.
+    /// same on every member that has the revision and the same compaction. It reads all of it: [`Store::hashing`] does so
+    /// in steps.
     ///
     /// # Errors
     /// The revision is not there.
@@ -119,11 +120,33 @@ impl Store {
         let revision = self.readable(revision, self.revision)?;
         let mut crc = Crc::default();
         for (_, chain) in self.index.after(None) {
-            for write in chain.remembered(self.compacted).take_while(|write| write.main <= revision) {
-                crc.add(write.bytes());
-            }
+            chain.hash(self.compacted, revision, &mut crc);
         }
         Ok(crc.sum())
+    }
+
+    /// Begins to take the checksum, of what is here now.
+    ///
+    /// # Errors
+    /// The revision is not there.
+    pub fn hashing(&mut self, revision: Revision) -> Result<Hashing, Refused> {
+        let revision = self.readable(revision, self.revision)?;
+        Ok(Hashing { revision, pin: self.pin(), after: None, crc: Crc::default() })
+    }
+
+    /// Goes on with a checksum, by so many keys; it, once it is there.
+    #[must_use]
+    pub fn hash_on(&self, hashing: &mut Hashing, keys: usize) -> Option<u32> {
+        let Hashing { revision, pin, after, crc } = hashing;
+        let from = after.take();
+        for (at, (key, chain)) in (1..).zip(self.index.after(from.as_deref())) {
+            chain.hash(pin.view.compacted, *revision, crc);
+            if at >= keys {
+                *after = Some(key.as_ref().to_vec());
+                return None;
+            }
+        }
+        Some(crc.sum())
     }
 
     /// Forgets some of what a compaction has made old: at most so many writes. Returns whether there is more to forget,
@@ -221,8 +244,7 @@ impl Store {
 
     /// That the key is there, if something of it shall stay as it is.
     pub(crate) fn check_key(&self, put: &Put) -> Result<(), Refused> {
-        let stays = put.value.is_none() || put.lease.is_none();
-        if stays && self.now(&put.key).is_none() { Err(Refused::KeyNotFound) } else { Ok(()) }
+        if put.keeps() && self.now(&put.key).is_none() { Err(Refused::KeyNotFound) } else { Ok(()) }
     }
 
     /// Sets a key; what it was before, where that is wanted.

@@ -20,6 +20,9 @@ use crate::watch::Watcher;
 /// How much of the data is gathered under one lock, in bytes: a fraction of a millisecond.
 const PIECE: usize = 256 << 10;
 
+/// Keys whose checksum is taken under one lock of the data: under a millisecond.
+const HASHED_AT_ONCE: usize = 1_000;
+
 /// One member of the store. A clone is another handle of the same.
 #[derive(Debug, Clone)]
 pub struct Engine(Arc<Inner>);
@@ -243,8 +246,12 @@ impl Engine {
     /// # Errors
     /// The revision is not there.
     pub fn hash(&self, revision: Revision) -> Result<(u32, Revision, Revision), Refused> {
-        let store = self.0.data.read();
-        let revision = if revision > 0 { revision } else { store.revision() };
-        Ok((store.hash(revision)?, revision, store.compacted()))
+        let mut hashing = self.0.data.write().hashing(revision)?;
+        loop {
+            let sum = self.0.data.read().hash_on(&mut hashing, HASHED_AT_ONCE);
+            if let Some(sum) = sum {
+                return Ok((sum, hashing.revision(), hashing.compacted()));
+            }
+        }
     }
 }

@@ -57,7 +57,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mainstay-node",
         ],
     ),
-    ("mainstay-laws", &["mainstay-core", "mainstay-policy", "mainstay-http1", "mainstay-config", "mainstay-gateway"]),
+    (
+        "mainstay-laws",
+        &["mainstay-core", "mainstay-policy", "mainstay-http1", "mainstay-config", "mainstay-gateway", "mainstay-mvcc"],
+    ),
     ("xtask", &[]),
 ];
 

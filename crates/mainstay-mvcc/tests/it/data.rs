@@ -77,7 +77,7 @@ fn a_transaction_may_change_a_key_once_in_what_can_be_done_together() {
         vec![a(), a()],
         vec![a(), gone("a", "")],
         vec![gone("a", "b"), a()],
-        vec![gone("\0", "\0"), a()],
+        vec![gone("\0", "\0"), Op::Put(Put { lease: None, ..put("a", "1") })],
         vec![a(), nested(vec![a()], vec![])],
         vec![a(), nested(vec![], vec![a()])],
         vec![nested(vec![a()], vec![]), nested(vec![], vec![a()])],
@@ -96,10 +96,44 @@ fn a_transaction_may_change_a_key_once_in_what_can_be_done_together() {
         vec![nested(vec![a()], vec![a()])],
         vec![nested(vec![a()], vec![]), nested(vec![gone("a", "")], vec![])],
         vec![gone("b", "c"), a()],
+        vec![gone("\0", "\0"), a()],
     ];
     for ops in well {
         assert_eq!(Command::Txn(txn(vec![], ops.clone(), ops)).check(), Ok(()));
     }
+}
+
+#[test]
+fn a_transaction_may_delete_everything_and_begin_anew() {
+    let mut store = Store::new();
+    done(&mut store, Command::Put(put("a", "1")));
+    let anew = vec![Op::Delete(delete("\0", "\0")), Op::Put(put("a", "2"))];
+    transacted(&mut store, txn(vec![], anew, vec![]));
+    assert_eq!(shown(&store, 0), ["a=2 3/3/1"]);
+}
+
+#[test]
+fn a_checksum_is_taken_in_steps_while_commands_go_on() {
+    let mut store = Store::new();
+    for key in 0..50 {
+        done(&mut store, Command::Put(put(&format!("{key}"), "1")));
+    }
+    done(&mut store, Command::Compact(9));
+    let whole = store.hash(0).unwrap();
+    let mut hashing = store.hashing(0).unwrap();
+    let mut steps = 0;
+    let stepped = loop {
+        if let Some(sum) = store.hash_on(&mut hashing, 3) {
+            break sum;
+        }
+        steps += 1;
+        done(&mut store, Command::Put(put(&format!("{steps}"), "2")));
+        let now = store.revision();
+        done(&mut store, Command::Compact(now));
+        while store.tidy(10) {}
+    };
+    assert_eq!((stepped, hashing.revision(), hashing.compacted()), (whole, 51, 9));
+    assert!(steps > 15);
 }
 
 #[test]
