@@ -49,6 +49,8 @@ enum Bench {
     Gateway(bench::GatewayArgs),
     /// Time and allocations per call behind each guard of the library: ours, tower, tower-resilience, failsafe, governor
     Library(bench::LibraryArgs),
+    /// What the data of the consensus store costs: puts, reads, memory of a key, watchers
+    StoreData(bench::StoreDataArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Habit::Ci => ci::run(),
         Habit::Bench { what: Bench::Gateway(args) } => bench::gateway(&args),
         Habit::Bench { what: Bench::Library(args) } => bench::library(&args),
+        Habit::Bench { what: Bench::StoreData(args) } => bench::store_data(&args),
         Habit::Storm(args) => storm::run(&args),
         Habit::Validate(args) => validate::run(&args),
         Habit::Fuzz(args) => fuzz::run(&args),
