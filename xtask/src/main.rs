@@ -51,6 +51,8 @@ enum Bench {
     Library(bench::LibraryArgs),
     /// What the data of the consensus store costs: puts, reads, memory of a key, watchers
     StoreData(bench::StoreDataArgs),
+    /// The consensus store beside etcd, three members each
+    Store(bench::StoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Habit::Bench { what: Bench::Gateway(args) } => bench::gateway(&args),
         Habit::Bench { what: Bench::Library(args) } => bench::library(&args),
         Habit::Bench { what: Bench::StoreData(args) } => bench::store_data(&args),
+        Habit::Bench { what: Bench::Store(args) } => bench::store(&args),
         Habit::Storm(args) => storm::run(&args),
         Habit::Validate(args) => validate::run(&args),
         Habit::Fuzz(args) => fuzz::run(&args),

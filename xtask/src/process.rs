@@ -1,6 +1,6 @@
 //! Other programs: run to their end, or kept running until they are dropped.
 
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -41,6 +41,14 @@ pub(crate) fn without_settings(command: &mut Command) {
 
 fn name(command: &Command) -> String {
     Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Ports that nobody listens on; they are all held until the last is found.
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>, String> {
+    let held: Result<Vec<TcpListener>, _> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let addresses = held.and_then(|held| held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>());
+    let ports = addresses.map(|all| all.iter().map(std::net::SocketAddr::port).collect());
+    ports.map_err(|error| format!("free ports: {error}"))
 }
 
 /// A program that runs until this is dropped.

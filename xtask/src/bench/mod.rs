@@ -16,6 +16,7 @@ mod latency;
 mod library;
 mod peers;
 mod setting;
+mod store;
 mod store_data;
 mod table;
 mod wrk;
@@ -30,6 +31,7 @@ use cost::Contender;
 pub(crate) use library::{LibraryArgs, library};
 use peers::{Bench, Peer};
 use setting::Setting;
+pub(crate) use store::{StoreArgs, store};
 pub(crate) use store_data::{StoreDataArgs, store_data};
 use wrk::Keys;
 

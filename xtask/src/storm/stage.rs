@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ pub(super) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Starts the instances.
     pub(super) fn build(binary: &'a Path, dir: &'a Path) -> Result<Self, String> {
-        let ports = free_ports(INSTANCES + 2)?;
+        let ports = process::free_ports(INSTANCES + 2)?;
         let mut stage = Self { binary, dir, ports, instances: Vec::new(), proxy: None, outages: Vec::new() };
         for number in 0..INSTANCES {
             let instance = stage.launch(number)?;
@@ -328,12 +328,4 @@ fn ask(port: u16, method: &str, path: &str, body: &str) -> Result<String, String
         Ok(String::from_utf8_lossy(&text).into_owned())
     };
     exchange().map_err(|error: std::io::Error| format!("{method} {path}: {error}"))
-}
-
-/// Ports that nobody listens on; they are all held until the last is found.
-fn free_ports(count: usize) -> Result<Vec<u16>, String> {
-    let held: Result<Vec<TcpListener>, _> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
-    let addresses = held.and_then(|held| held.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>());
-    let ports = addresses.map(|all| all.iter().map(std::net::SocketAddr::port).collect());
-    ports.map_err(|error| format!("free ports: {error}"))
 }
