@@ -26,4 +26,5 @@ mod peers;
 mod replay;
 mod stale;
 mod steering;
+mod store;
 mod support;

@@ -4,6 +4,7 @@ pub(crate) mod books;
 pub(crate) mod http;
 mod instance;
 mod load;
+mod members;
 mod metrics;
 mod node;
 mod process;
@@ -17,6 +18,7 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 pub(crate) use instance::Instance;
 pub(crate) use load::{Load, Report};
+pub(crate) use members::Members;
 pub(crate) use metrics::Metrics;
 pub(crate) use node::Node;
 pub(crate) use process::{Process, find, mainstay, skip};

@@ -1,6 +1,8 @@
 //! Load for a store, as `cargo xtask bench store` puts it on ours and on etcd: so many clients, each of which asks again
 //! as soon as it was answered. Prints one line of JSON.
 
+#![allow(clippy::print_stdout, reason = "its result")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
