@@ -78,10 +78,10 @@ impl Recordings {
             file::begin(&Head { version: Arc::clone(&inner.version), worker: worker as u32, workers: workers as u32 });
         file.write_all(&head)?;
         let left = (inner.max.0 / workers.max(1) as u64).saturating_sub(head.len() as u64);
-        let (tape, desk) = Tape::new(worker, left);
+        let (tape, scribe) = Tape::new(worker, left);
         let writing = inner.writing.clone();
         thread::Builder::new().name(format!("recorder-{worker}")).spawn(move || {
-            desk.write_all(file);
+            scribe.write_all(file);
             drop(writing);
         })?;
         Ok(Some(tape))
@@ -106,13 +106,13 @@ fn name(worker: usize) -> String {
 
 /// The thread's end of a tape.
 #[derive(Debug)]
-struct Desk {
+struct Scribe {
     buffers: Receiver<Vec<u8>>,
     back: SyncSender<Vec<u8>>,
     why: Arc<AtomicU8>,
 }
 
-impl Desk {
+impl Scribe {
     /// Writes until the worker has no more to say, and then why.
     fn write_all(self, mut file: File) {
         let mut framed = Vec::new();
@@ -192,7 +192,7 @@ impl Before {
 
 impl Tape {
     /// A tape that may have so many bytes more, and the end from which it is written.
-    fn new(worker: usize, left: u64) -> (Self, Desk) {
+    fn new(worker: usize, left: u64) -> (Self, Scribe) {
         let (to_thread, buffers) = sync_channel(BUFFERS);
         let (back, returned) = sync_channel(BUFFERS);
         for _ in 1..BUFFERS {
@@ -200,10 +200,10 @@ impl Tape {
             let _ = back.try_send(Vec::with_capacity(BUFFER));
         }
         let why = Arc::new(AtomicU8::new(Ending::Stopped as u8));
-        let desk = Desk { buffers, back, why: Arc::clone(&why) };
+        let scribe = Scribe { buffers, back, why: Arc::clone(&why) };
         let state =
             State { log: Log::default(), heard: Vec::new(), left, services: 0, worker, why, to_thread, returned };
-        (Self(RefCell::new(Some(state))), desk)
+        (Self(RefCell::new(Some(state))), scribe)
     }
 
     /// Whether nothing more is recorded.

@@ -74,13 +74,13 @@ fn every_step_of_a_worker_comes_to_its_file() {
 #[test]
 fn a_disk_that_stands_still_costs_the_rest_of_the_recording_and_no_wait() {
     let place = Place::new("gap");
-    let (tape, desk) = Tape::new(0, u64::MAX);
+    let (tape, scribe) = Tape::new(0, u64::MAX);
     // Nobody writes meanwhile: had the worker to wait, this would never end.
     write(&tape, 1_000_000);
     assert!(tape.has_ended());
     write(&tape, 10);
     drop(tape);
-    desk.write_all(begun(&place.file()));
+    scribe.write_all(begun(&place.file()));
     let (steps, end) = read(&place.file());
     assert_eq!(end, Ok(Ending::Gap));
     let least = (BUFFERS as u64 - 1) * BUFFER as u64 / 16;
@@ -90,11 +90,11 @@ fn a_disk_that_stands_still_costs_the_rest_of_the_recording_and_no_wait() {
 #[test]
 fn a_recording_has_no_more_bytes_than_it_may() {
     let place = Place::new("full");
-    let (tape, desk) = Tape::new(0, 200_000);
+    let (tape, scribe) = Tape::new(0, 200_000);
     write(&tape, 100_000);
     assert!(tape.has_ended());
     drop(tape);
-    desk.write_all(begun(&place.file()));
+    scribe.write_all(begun(&place.file()));
     assert_eq!(read(&place.file()).1, Ok(Ending::Full));
     let size = fs::metadata(place.file()).unwrap().len();
     assert!((190_000 - BUFFER as u64..=200_100).contains(&size), "{size} bytes");

@@ -1,7 +1,7 @@
 //! Everything that a worker tells its decisions, each in one line that a recording reads too.
 //!
 //! A method for each [`Step`]: it does what its name says, and where the worker is recorded it writes down that it was
-//! done and what came of it. The services' [`Service`] is reached by no other way.
+//! done and what came of it. The [`Service`] is changed by no other way.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ impl ServiceCell {
         self.tell(now, || Step::Update(specs.to_vec()), |core| core.update(now, specs))
     }
 
-    /// An active check of the endpoint at `address` ended; false when there is none.
+    /// An active check of an endpoint ended.
     pub(crate) fn check(&self, now: Instant, endpoint: EndpointId, result: CheckResult) {
         self.tell(now, || Step::Check { endpoint, result }, |core| core.check(now, endpoint, result));
     }
