@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use failsafe::CircuitBreaker as _;
 use governor::{Quota, RateLimiter as Governor};
-use mainstay::alone::{Retry, Timeout};
+use mainstay::alone::{Fallback, Hedge, Retry, Timeout};
 use mainstay::sync::{Breaker, Bulkhead, RateLimiter};
 use mainstay::tower::{Layer as Guard, Plain};
 use mainstay::{
-    BreakerSettings, Builder, BulkheadSettings, Facts, Limit, RateLimitSettings, RetrySettings, Service as Mainstay,
+    BreakerSettings, Builder, BulkheadSettings, Facts, HedgeAfter, HedgeSettings, Limit, RateLimitSettings,
+    RetrySettings, Service as Mainstay,
 };
 use tokio::runtime::Runtime;
 use tower::limit::ConcurrencyLimitLayer;
@@ -175,7 +176,18 @@ fn failsafe_breaker()
 
 /// Every group.
 pub fn groups() -> Vec<Group> {
-    vec![nothing(), timeout(), retry(), bulkhead(), breakers(), rate_limits(), keyed_limits(), stack()]
+    vec![
+        nothing(),
+        timeout(),
+        retry(),
+        hedge(),
+        fallback(),
+        bulkhead(),
+        breakers(),
+        rate_limits(),
+        keyed_limits(),
+        stack(),
+    ]
 }
 
 fn nothing() -> Group {
@@ -234,6 +246,42 @@ fn retry() -> Group {
         }),
     ];
     Group { name: "retry", cases }
+}
+
+/// Hedges whatever can be cloned.
+#[derive(Clone)]
+struct Twice;
+
+impl tower::hedge::Policy<u64> for Twice {
+    fn clone_request(&self, request: &u64) -> Option<u64> {
+        Some(*request)
+    }
+
+    fn can_retry(&self, _: &u64) -> bool {
+        true
+    }
+}
+
+fn hedge() -> Group {
+    let settings = HedgeSettings { after: HedgeAfter::Fixed(LONG.into()), max: 1 };
+    let cases = vec![
+        alone("mainstay: alone::Hedge", Hedge::new(&settings), |hedge, number| {
+            hedge.call(Facts::idempotent(), move |_| answer(number))
+        }),
+        towered("tower::hedge", || tower::hedge::Hedge::new(tower::service_fn(answer), Twice, 10, 0.99, LONG)),
+    ];
+    Group { name: "hedge", cases }
+}
+
+fn fallback() -> Group {
+    let kept = Fallback::new(|_: Result<u64, io::Error>| Ok(0));
+    let cases = vec![
+        alone("mainstay: alone::Fallback", kept, |kept, number| kept.call(answer(number))),
+        towered("tower-resilience: fallback", || {
+            FallbackLayer::<u64, u64, io::Error>::value(0).layer(tower::service_fn(answer))
+        }),
+    ];
+    Group { name: "fallback", cases }
 }
 
 fn bulkhead() -> Group {

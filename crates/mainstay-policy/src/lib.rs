@@ -60,6 +60,7 @@ pub use record::*;
 pub use retry::*;
 pub use service::*;
 pub use settings::*;
+pub use spread::Spread;
 pub use stale::*;
 pub use view::*;
 pub use window::*;

@@ -39,7 +39,7 @@ pub(crate) type Percentiles = [Option<Duration>; Percentile::ALL.len()];
 
 /// The spread of one service's latencies. It costs nothing until somebody asks.
 #[derive(Debug, Default)]
-pub(crate) struct Spread {
+pub struct Spread {
     counts: Option<Box<Counts>>,
     /// The lowest percentile that anybody asks for.
     asked: Option<Percentile>,
@@ -65,7 +65,7 @@ impl Window {
 
 impl Spread {
     /// An answer took so long.
-    pub(crate) fn observe(&mut self, now: Instant, latency: Duration) {
+    pub fn observe(&mut self, now: Instant, latency: Duration) {
         let Some(counts) = &mut self.counts else { return };
         counts.count(now, bucket_of(latency));
         if counts.windows[1].total.is_multiple_of(STEP) {
@@ -74,7 +74,7 @@ impl Spread {
     }
 
     /// An answer would have taken so long or longer.
-    pub(crate) fn observe_at_least(&mut self, now: Instant, waited: Duration) {
+    pub fn observe_at_least(&mut self, now: Instant, waited: Duration) {
         let patience = self.asked.and_then(|percentile| self.learned[percentile as usize]);
         if patience.is_some_and(|patience| waited >= patience) {
             self.observe(now, waited);
@@ -82,7 +82,7 @@ impl Spread {
     }
 
     /// The percentile, once it is known. From the first time that it is asked for, samples are counted.
-    pub(crate) fn get(&mut self, percentile: Percentile) -> Option<Duration> {
+    pub fn get(&mut self, percentile: Percentile) -> Option<Duration> {
         if self.counts.is_none() {
             let windows = [Window::EMPTY, Window::EMPTY];
             self.counts = Some(Box::new(Counts { windows, since: Instant::ORIGIN }));

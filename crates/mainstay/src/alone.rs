@@ -1,4 +1,5 @@
-//! A timeout or a retry alone, around any future, for code that wants nothing else and pays for nothing else.
+//! A timeout, a retry, a hedge or a fallback alone, around any future, for code that wants nothing else and pays for
+//! nothing else.
 //!
 //! The pause, the budget and what is worth another attempt are those of a [`crate::Service`]. What comes back is what the
 //! attempt gave.
@@ -19,6 +20,9 @@
 //! # }
 //! ```
 
+mod fallback;
+mod hedge;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +37,9 @@ use crate::Facts;
 use crate::builder::any_seed;
 use crate::classify::{AnyError, Classify, Verdict};
 use crate::time::{Sleep, Time, default_time};
+
+pub use fallback::{Fallback, Falling};
+pub use hedge::{Hedge, Hedging};
 
 /// The longest that a future may take.
 #[derive(Debug, Clone)]
@@ -101,7 +108,7 @@ impl<F: Future> Future for Limited<'_, F> {
     }
 }
 
-/// Makes attempts until one is good, or no other may follow. Hedges need a [`crate::Service`].
+/// Makes attempts until one is good, or no other may follow.
 #[derive(Debug, Clone)]
 pub struct Retry {
     inner: Arc<Inner>,

@@ -34,7 +34,7 @@ impl<V> Measured for Service<V> {
     }
 }
 
-/// All of `services` in one text: attempts by endpoint and result, retries, hedges, refusals, what is shed, fallbacks,
+/// All of `services` in one text: how long attempts took and how they ended, by endpoint, retries, hedges, refusals, what is shed, fallbacks,
 /// ejections; and the state of breakers, budgets, limits and endpoints.
 #[must_use]
 pub fn text(services: &[&dyn Measured]) -> String {

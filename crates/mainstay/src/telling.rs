@@ -11,8 +11,8 @@ use mainstay_policy::{
     AttemptReason, BreakerEvent, Decision, End, Entry, FleetEvent, LimitId, Priority, Service, ServiceEvent,
 };
 use mainstay_telemetry::{
-    AttemptResult, EndpointFigures, EndpointKey, LimitKey, Names, Recorder, ServiceFigures, ServiceKey, Snapshot,
-    all_tries, hedge_results, render_services,
+    AttemptResult, EndpointFigures, EndpointKey, LimitKey, Method, Names, Recorder, ServiceFigures, ServiceKey,
+    Snapshot, all_tries, hedge_results, render_services,
 };
 
 use crate::view::{BreakerView, View};
@@ -63,10 +63,12 @@ impl Counters {
             && let (Decision::Attempt { endpoint, .. }, Decision::Ended(End::Answered { status: status @ ..500 })) =
                 (first.what, last.what)
         {
-            return self.recorder.tried(label(endpoint).0, AttemptResult::Success(status));
+            let result = AttemptResult::Success(status);
+            return self.recorder.attempt(label(endpoint).0, Method::Other, result, last.after - first.after);
         }
         for tried in all_tries(entries, true) {
-            self.recorder.tried(label(tried.endpoint).0, tried.result);
+            let took = tried.ended - tried.began;
+            self.recorder.attempt(label(tried.endpoint).0, Method::Other, tried.result, took);
         }
         hedge_results(entries).for_each(|result| self.recorder.hedge(self.service, result));
         let mut failed = None;

@@ -4,7 +4,7 @@
 //! is a `tower::Service` over a service whose endpoints are services themselves, such as a client for each instance.
 //!
 //! What a request is to the decisions, and what its answer means, a [`Protocol`] says: [`Http`] for `http::Request`,
-//! [`Plain`] for anything that can be cloned.
+//! [`Grpc`] for calls of gRPC, [`Plain`] for anything that can be cloned.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +36,7 @@ use tower_service::Service as TowerService;
 use crate::classify::{AnyError, Classify, Verdict};
 use crate::{Attempt, Attempts, CallFuture, Error, Facts, NoFallback, Service};
 
-pub use self::http::{Aimed, Http, Streaming};
+pub use self::http::{Aimed, Grpc, Http, Streaming};
 
 /// What a request is to the decisions.
 ///

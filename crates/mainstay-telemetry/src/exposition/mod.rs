@@ -63,6 +63,7 @@ pub fn render_services(names: &Names, snapshot: &Snapshot, services: Vec<Service
     let figures = Figures { services, ..Figures::default() };
     let mut out = String::with_capacity(8 * 1024);
     let mut text = Text::new(&mut out);
+    client(&mut text, names, snapshot);
     attempts(&mut text, names, snapshot);
     retries(&mut text, names, snapshot);
     hedges(&mut text, names, snapshot);

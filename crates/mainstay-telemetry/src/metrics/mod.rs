@@ -86,15 +86,10 @@ impl Recorder {
     }
 
     /// An attempt ended; `duration` from the choice of its endpoint to its end. Counts in the number of attempts and in
-    /// the durations of client requests.
+    /// the durations of client requests. One that is no request of HTTP has [`Method::Other`].
     pub fn attempt(&mut self, endpoint: EndpointKey, method: Method, result: AttemptResult, duration: Duration) {
-        self.tried(endpoint, result);
-        self.0.client.observe(endpoint.index(), method, result.outcome(), duration);
-    }
-
-    /// As [`Recorder::attempt`], for one that is no request of HTTP: it counts in the number of attempts only.
-    pub fn tried(&mut self, endpoint: EndpointKey, result: AttemptResult) {
         at(&mut self.0.attempts, endpoint.index())[result.index()] += 1;
+        self.0.client.observe(endpoint.index(), method, result.outcome(), duration);
     }
 
     /// Another attempt was made, after an attempt that failed with `failure`.

@@ -64,6 +64,64 @@ impl Streaming {
     }
 }
 
+/// As [`Http`], for calls of gRPC whose body can be cloned. Each of them is a POST, so which methods may be called twice
+/// has to be said, by their paths. Where one answer streams, its status comes after it and is not seen here.
+///
+/// ```
+/// use mainstay::tower::Grpc;
+///
+/// let reads = Grpc::idempotent(|path| path == "/shop.Stock/Pieces");
+/// let nothing = Grpc::new();
+/// # let _ = (reads, nothing);
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Grpc<F = fn(&str) -> bool> {
+    is_idempotent: F,
+}
+
+impl Grpc {
+    /// The protocol, of calls that must not be made twice.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { is_idempotent: |_| false }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F: Fn(&str) -> bool> Grpc<F> {
+    /// The protocol, where `is_idempotent` says of a path such as `"/shop.Stock/Pieces"` that its call may be made twice.
+    #[must_use]
+    pub const fn idempotent(is_idempotent: F) -> Self {
+        Self { is_idempotent }
+    }
+}
+
+impl<B: Clone, V, F: Fn(&str) -> bool> Protocol<Request<B>, V> for Grpc<F> {
+    fn facts(&self, request: &Request<B>) -> Facts {
+        let may_repeat = (self.is_idempotent)(request.uri().path());
+        with_headers(if may_repeat { Facts::idempotent() } else { Facts::once() }, request.headers())
+    }
+
+    fn copy(&self, request: &Request<B>) -> Option<Request<B>> {
+        Some(request.clone())
+    }
+
+    fn aim(&self, request: &mut Request<B>, attempt: &Attempt<V>) {
+        tell_what_is_left(request.headers_mut(), attempt.left.into());
+    }
+}
+
+impl<B, E: StdError + 'static, F> Classify<Response<B>, E> for Grpc<F> {
+    fn classify(&self, result: &Result<Response<B>, E>) -> Verdict {
+        verdict(result)
+    }
+}
+
 impl<B, V> Protocol<Request<B>, V> for Streaming {
     fn facts(&self, request: &Request<B>) -> Facts {
         facts_of(request)
@@ -128,8 +186,10 @@ impl<B, E: StdError + 'static> Classify<Response<B>, E> for Aimed {
 }
 
 fn facts_of<B>(request: &Request<B>) -> Facts {
-    let headers = request.headers();
-    let mut facts = Facts::of_method(request.method().as_str());
+    with_headers(Facts::of_method(request.method().as_str()), request.headers())
+}
+
+fn with_headers(mut facts: Facts, headers: &HeaderMap) -> Facts {
     if headers.contains_key(IDEMPOTENCY_KEY) {
         facts = facts.with_idempotency_key();
     }

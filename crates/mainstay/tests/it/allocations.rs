@@ -9,12 +9,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use allocation_counter::measure;
-use mainstay::alone::{Retry, Timeout};
+use mainstay::alone::{Fallback, Hedge, Retry, Timeout};
 use mainstay::sync::{Breaker, Bulkhead, RateLimiter};
 use mainstay::time::{Sleep, Time, TokioTime};
 use mainstay::{
-    Attempt, BackoffSettings, BreakerSettings, Builder, BulkheadSettings, Duration, Facts, Instant, RateLimitSettings,
-    RetrySettings, Service,
+    Attempt, BackoffSettings, BreakerSettings, Builder, BulkheadSettings, Duration, Facts, HedgeAfter, HedgeSettings,
+    Instant, RateLimitSettings, RetrySettings, Service,
 };
 use tokio::runtime::Runtime;
 
@@ -160,6 +160,11 @@ fn a_guard_alone_takes_no_memory() {
             retry.call(Facts::idempotent(), |_| answer(number)).await.unwrap();
         });
     }
+    let hedge = Hedge::new(&HedgeSettings { after: HedgeAfter::Fixed(Duration::from_secs(15)), max: 1 });
+    let fallback = Fallback::new(|_: Result<u64, io::Error>| Ok(0));
+    check(async |number| {
+        fallback.call(hedge.call(Facts::idempotent(), |_| answer(number))).await.unwrap();
+    });
     let bulkhead = Bulkhead::new(&BulkheadSettings::default());
     check(async |number| {
         drop(bulkhead.try_acquire().unwrap());

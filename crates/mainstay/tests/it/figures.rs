@@ -27,6 +27,9 @@ fn what_came_of_calls_and_attempts_is_counted() {
     let text = metrics::text(&[&database]);
     let samples = samples(&text, "counted");
     for expected in [
+        "http_client_request_duration_seconds_count{server_address=\"counted\",http_request_method=\"_OTHER\",http_response_status_code=\"200\"} 2",
+        "http_client_request_duration_seconds_sum{server_address=\"counted\",http_request_method=\"_OTHER\",http_response_status_code=\"200\"} 0.002000000",
+        "http_client_request_duration_seconds_bucket{server_address=\"counted\",http_request_method=\"_OTHER\",error_type=\"reset\",le=\"0.005\"} 2",
         "mainstay_attempts_total{endpoint=\"counted\",result=\"success\"} 2",
         "mainstay_attempts_total{endpoint=\"counted\",result=\"reset\"} 2",
         "mainstay_retries_total{reason=\"reset\"} 1",
