@@ -156,8 +156,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stock = Service::builder("stock")
         .attempt_timeout(Duration::from_millis(100))
         .breaker(BreakerSettings {
-            minimum_calls: 20,
-            window: Duration::from_millis(300).into(),
+            minimum_calls: 10,
+            window: Duration::from_secs(1).into(),
             open_for: Duration::from_millis(200).into(),
             ..BreakerSettings::default()
         })
