@@ -96,12 +96,15 @@ impl Write {
     }
 
     pub(crate) fn key_value(&self) -> KeyValue {
-        let value = self.bytes.slice(self.head().value..);
-        KeyValue { value, ..self.without_value() }
+        let head = self.head();
+        KeyValue { value: self.bytes.slice(head.value..), ..self.named(head) }
     }
 
     pub(crate) fn without_value(&self) -> KeyValue {
-        let Head { state, key, value } = self.head();
+        self.named(self.head())
+    }
+
+    fn named(&self, Head { state, key, value }: Head) -> KeyValue {
         KeyValue {
             key: self.bytes.slice(key..value),
             value: Bytes::new(),

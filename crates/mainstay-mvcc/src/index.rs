@@ -23,6 +23,11 @@ pub(crate) enum Chain {
 }
 
 impl Index {
+    /// One of a write each of keys in their order, built at once.
+    pub(crate) fn of(writes: Vec<Write>) -> Self {
+        Self { keys: writes.into_iter().map(|write| (Key::from(write.key()), Chain::One(write))).collect() }
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Option<&Chain> {
         self.keys.get(key)
     }

@@ -189,10 +189,11 @@ pub struct Restore {
     head: Option<Head>,
     store: Store,
     leases: Vec<(LeaseId, i64)>,
+    /// By key, until all of them are there: a tree is built at once from what is in order.
+    survivors: Vec<Write>,
     kind: u8,
     /// Of the checksums of the pieces so far.
     sum: Crc,
-    last_key: Option<Vec<u8>>,
     last: Option<(Revision, u32)>,
 }
 
@@ -259,6 +260,9 @@ impl Restore {
             return Err(Damaged::Bytes("a piece in the wrong place"));
         }
         self.kind = *kind;
+        if *kind > SURVIVORS && !self.survivors.is_empty() {
+            self.store.restore_survivors(std::mem::take(&mut self.survivors));
+        }
         match *kind {
             HEAD => self.take_head(body),
             LEASES => self.take_leases(body),
@@ -313,19 +317,19 @@ impl Restore {
             body = rest;
             let write = Write::read(bytes).ok_or(Damaged::Bytes("a write that cannot be read"))?;
             let follows = if self.kind == SURVIVORS { self.survives(&write) } else { self.happens(&write) };
-            if !follows {
-                return Err(Damaged::Bytes("a write in the wrong place"));
+            match (follows, self.kind) {
+                (false, _) => return Err(Damaged::Bytes("a write in the wrong place")),
+                (true, SURVIVORS) => self.survivors.push(write),
+                (true, _) => self.store.restore(write),
             }
-            self.store.restore(write, self.kind == HISTORY);
         }
         Ok(())
     }
 
     /// Whether it can be the next that was written before what is remembered and still counts.
-    fn survives(&mut self, write: &Write) -> bool {
+    fn survives(&self, write: &Write) -> bool {
         let floor = self.head.map_or(0, |head| head.compacted);
-        let follows = self.last_key.as_deref().is_none_or(|last| last < write.key());
-        self.last_key = Some(write.key().to_vec());
+        let follows = self.survivors.last().is_none_or(|last| last.key() < write.key());
         follows && !write.deleted && write.main < floor
     }
 

@@ -184,12 +184,16 @@ impl Store {
         Self { revision, compacted, history: History::after(first - 1), ..Self::new() }
     }
 
-    /// Takes on a write as it was, which comes after all of its key and, if it `happened` since the compaction, of all.
-    pub(crate) fn restore(&mut self, write: Write, happened: bool) {
+    /// Takes on what was written before the compaction and still counts, by key, before anything else.
+    pub(crate) fn restore_survivors(&mut self, writes: Vec<Write>) {
+        self.bytes += writes.iter().map(Write::cost).sum::<u64>();
+        self.index = Index::of(writes);
+    }
+
+    /// Takes on a write as it was, which comes after all others.
+    pub(crate) fn restore(&mut self, write: Write) {
         self.bytes += write.cost();
-        if happened {
-            self.history.push(write.clone());
-        }
+        self.history.push(write.clone());
         self.index.push(write);
     }
 

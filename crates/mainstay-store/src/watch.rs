@@ -303,6 +303,7 @@ mod tests {
 
     #[test]
     fn a_watcher_that_is_slow_misses_nothing_and_holds_nothing() {
+        // etcd#17529: one that was starved lost events.
         let member = Member::new();
         let mut slow = member.watches.open(watch("a", "b", 0));
         let mut quick = member.watches.open(watch("a", "", 0));

@@ -54,6 +54,20 @@ fn a_snapshot_is_written_while_writes_and_compactions_go_on() {
 }
 
 #[test]
+fn a_restart_in_the_midst_of_a_compaction_takes_no_revision_back() {
+    // etcd#17780: the revision was lower after it.
+    let mut store = Store::new();
+    done(&mut store, Command::Put(put("a", "1")));
+    done(&mut store, Command::Delete(delete("a", "")));
+    done(&mut store, Command::Compact(3));
+    for tidied in 0..4 {
+        store.tidy(tidied);
+        let restored = restore(&save(&mut store, 40).concat()).unwrap();
+        assert_eq!((restored.revision(), restored.compacted()), (3, 3), "though no key is left");
+    }
+}
+
+#[test]
 fn how_the_pieces_were_cut_on_the_way_does_not_matter() {
     let mut store = lived_in();
     let bytes = save(&mut store, 60).concat();

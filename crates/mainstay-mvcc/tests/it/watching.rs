@@ -83,6 +83,18 @@ fn a_watch_of_a_future_revision_brings_nothing_earlier() {
 }
 
 #[test]
+fn a_watch_that_goes_on_at_a_member_that_is_behind_does_not_go_back_in_time() {
+    // etcd#15271: events came that the client had seen before it lost the member that it watched at.
+    let mut behind = store(&["a=1", "a=2"]);
+    let mut cursor = behind.watch(watch(span("a", "b"), 5));
+    assert_eq!(behind.step(&mut cursor, behind.revision(), ALL), Step::Nothing);
+    for write in ["a=3", "a=4", "a=5"] {
+        write_to(&mut behind, write);
+    }
+    assert_eq!(brought(&behind, &mut cursor), ["5: a=4", "6: a=5"]);
+}
+
+#[test]
 fn filters_leave_out_and_what_was_before_is_brought_as_far_as_it_is_remembered() {
     let mut store = store(&["a=1", "a=2", "-a", "a=3"]);
     let with = |puts, deletes| Watch { puts, deletes, previous: true, ..everything(1) };
