@@ -54,7 +54,7 @@ fn features() -> Result<(), String> {
 }
 
 /// Programs that some stories need beside us. Such a story's module and name are `peers::` and the program.
-const PEERS: [&str; 6] = ["curl", "wrk", "nginx", "haproxy", "promtool", "schemathesis"];
+const PEERS: [&str; 8] = ["curl", "wrk", "nginx", "haproxy", "promtool", "schemathesis", "etcdctl", "etcd"];
 
 /// All tests, but for the stories whose program is not installed: the runner counts those as filtered out, so that what
 /// was not played is never counted as passed.

@@ -212,3 +212,21 @@ fn coded(answer: Response<Body>) -> (Response<Body>, Code) {
     }
     (answer, code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_has_every_call_and_every_path() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/etcd-api.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for method in METHODS {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", method.service))).unwrap();
+            assert!(row.contains(&format!("`{}`", method.name)), "{}", method.name);
+            for path in method.paths {
+                assert!(row.contains(&format!("`{path}`")), "{path}");
+            }
+        }
+    }
+}

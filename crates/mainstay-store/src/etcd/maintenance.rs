@@ -4,6 +4,7 @@ use futures_util::stream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::face::Face;
+use super::refusal::status;
 use super::wire::etcdserverpb as pb;
 use super::{VERSION, answer, refusal};
 use pb::alarm_request::AlarmAction;
@@ -24,20 +25,20 @@ fn size(bytes: u64) -> i64 {
 impl pb::maintenance_server::Maintenance for Face {
     async fn status(&self, request: Request<pb::StatusRequest>) -> Result<Response<pb::StatusResponse>, Status> {
         self.led(&request)?;
-        let status = self.engine.status();
-        let nobody = (status.leader == 0).then(|| refusal::NO_LEADER.1.to_owned());
-        let full = status.no_space.then(|| format!("memberID:{} alarm:NOSPACE ", self.engine.header().member));
+        let stands = self.engine.status();
+        let nobody = (stands.leader == 0).then(|| refusal::NO_LEADER.1.to_owned());
+        let full = stands.no_space.then(|| format!("memberID:{} alarm:NOSPACE ", self.engine.header().member));
         Ok(Response::new(pb::StatusResponse {
             header: answer::header(self.engine.header()),
             version: VERSION.to_owned(),
-            db_size: size(status.disk),
-            leader: status.leader,
-            raft_index: status.committed,
-            raft_term: status.term,
-            raft_applied_index: status.applied,
+            db_size: size(stands.disk),
+            leader: stands.leader,
+            raft_index: stands.committed,
+            raft_term: stands.term,
+            raft_applied_index: stands.applied,
             errors: nobody.into_iter().chain(full).collect(),
-            db_size_in_use: size(status.data),
-            is_learner: status.learner,
+            db_size_in_use: size(stands.data),
+            is_learner: stands.learner,
         }))
     }
 
@@ -74,7 +75,22 @@ impl pb::maintenance_server::Maintenance for Face {
         Err(Status::unimplemented("mainstay: snapshots cannot be fetched yet"))
     }
 
-    async fn move_leader(&self, _: Request<pb::MoveLeaderRequest>) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        Err(Status::unimplemented("mainstay: leadership cannot be handed over by hand yet"))
+    /// Whoever leads already is no news, as in etcd. The header is left out, as there.
+    async fn move_leader(
+        &self,
+        request: Request<pb::MoveLeaderRequest>,
+    ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        let to = request.into_inner().target_id;
+        let (leader, me) = (self.engine.status().leader, self.engine.header().member);
+        if leader != me {
+            return Err(status(refusal::NOT_LEADER));
+        }
+        if !self.engine.members().iter().any(|member| member.id == to && !member.learner) {
+            return Err(status(refusal::BAD_HEIR));
+        }
+        if to != me {
+            self.engine.hand_over(to).await?;
+        }
+        Ok(Response::new(pb::MoveLeaderResponse { header: None }))
     }
 }

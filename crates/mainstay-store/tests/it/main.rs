@@ -3,5 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 mod agreement;
+mod gateway;
+mod holding;
+mod keys;
+mod leases;
+mod member;
+mod peers;
 mod stage;
+mod support;
+mod transactions;
+mod watches;
 mod wire;
