@@ -59,8 +59,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "mainstay-laws",
-        &["mainstay-core", "mainstay-policy", "mainstay-http1", "mainstay-config", "mainstay-gateway", "mainstay-mvcc"],
+        &[
+            "mainstay-core",
+            "mainstay-policy",
+            "mainstay-http1",
+            "mainstay-config",
+            "mainstay-wal",
+            "mainstay-gateway",
+            "mainstay-mvcc",
+        ],
     ),
+    ("mainstay-checker", &[]),
     ("xtask", &[]),
 ];
 
