@@ -10,6 +10,7 @@ mod ci;
 mod cpu;
 mod fuzz;
 mod process;
+mod soak;
 mod storm;
 mod validate;
 
@@ -39,6 +40,11 @@ enum Habit {
     Storm(storm::StormArgs),
     /// Hold the simulator to closed forms and published results, the long versions too
     Validate(validate::ValidateArgs),
+    /// Play for long what the tests play for short
+    Soak {
+        #[command(subcommand)]
+        what: soak::Soak,
+    },
     /// Look for bytes that break a law: parsers, machines, configuration, calls
     Fuzz(fuzz::FuzzArgs),
 }
@@ -53,6 +59,8 @@ enum Bench {
     StoreData(bench::StoreDataArgs),
     /// The consensus store beside etcd, three members each
     Store(bench::StoreArgs),
+    /// Entries a second that the store's log confirms, beside what the disk does alone
+    Log(bench::LogArgs),
 }
 
 fn main() -> ExitCode {
@@ -62,8 +70,10 @@ fn main() -> ExitCode {
         Habit::Bench { what: Bench::Library(args) } => bench::library(&args),
         Habit::Bench { what: Bench::StoreData(args) } => bench::store_data(&args),
         Habit::Bench { what: Bench::Store(args) } => bench::store(&args),
+        Habit::Bench { what: Bench::Log(args) } => bench::log(&args),
         Habit::Storm(args) => storm::run(&args),
         Habit::Validate(args) => validate::run(&args),
+        Habit::Soak { what } => soak::run(&what),
         Habit::Fuzz(args) => fuzz::run(&args),
     };
     match outcome {

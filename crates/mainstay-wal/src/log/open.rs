@@ -129,6 +129,7 @@ impl Log {
         self.sealed = sealed.into();
         let path = &segment.path;
         segment.file.write_at(&end.doubtful, end.flushed.into()).map_err(disk("writing", path))?;
+        segment.file.write_at(&vec![0; end.torn as usize], end.at.into()).map_err(disk("writing", path))?;
         segment.file.flush().map_err(disk("flushing", path))?;
         self.flush_directory()?;
         self.active = Some(Active {

@@ -42,7 +42,7 @@ fn a_torn_tail_is_cut_and_told() {
     let (mut log, found) = open(&torn);
     assert_eq!(all(&log), bodies(1..=2, 1));
     let cut = found.cut.unwrap();
-    assert_eq!(cut.at, place_of(&torn, FIRST, 3) as u64);
+    assert_eq!(cut.at, place_of(&disk, FIRST, 3) as u64);
     // A header of 32 bytes, and the body but for its last bytes, which are filling.
     assert!((120..=136).contains(&cut.bytes), "{cut:?}");
     log.append(&[entry(3, 2)]).unwrap();
@@ -83,6 +83,43 @@ fn the_last_flush_is_known_once_the_log_was_marked() {
     disk.flip(FIRST, place + 40, 1);
     expect!["log/0000000001.log is damaged at byte 3376: the record there cannot be read, and all up to byte 3784 was flushed. It was whole once and others may have been told so, hence nothing is cut off. Look at the disk; then remove this member's data and let it join again, so that it gets all from its peers (a member that is alone: restore a backup)"]
     .assert_eq(&refusal(&disk));
+}
+
+#[test]
+fn what_stood_behind_a_cut_does_not_come_back_when_the_same_is_written_again() {
+    for whole in 0..3 {
+        let disk = FaultyDisk::new();
+        let (mut log, _) = open(&disk);
+        log.append(&(1..=whole).map(|index| entry(index, 1)).collect::<Vec<_>>()).unwrap();
+        log.flush().unwrap();
+        log.append(&[entry(whole + 1, 1), entry(whole + 2, 1)]).unwrap();
+        // The block of the first was lost, that of the second was not.
+        let torn = disk.power_lost_at(disk.steps(), Left::All);
+        torn.flip(FIRST, place_of(&torn, FIRST, whole + 1) + 40, 1);
+        let (mut log, _) = open(&torn);
+        assert_eq!(all(&log), bodies(1..=whole, 1));
+        log.append(&[entry(whole + 1, 1)]).unwrap();
+        log.flush().unwrap();
+        drop(log);
+        assert_eq!(all(&open(&torn).0), bodies(1..=whole + 1, 1), "after {whole}");
+    }
+}
+
+#[test]
+fn a_record_that_stands_where_another_belongs_is_refused() {
+    let disk = FaultyDisk::new();
+    let (mut log, _) = open(&disk);
+    for state in ["vote 1", "vote 2", "vote 3"] {
+        log.append(&[Record::State(state.into())]).unwrap();
+        log.flush().unwrap();
+    }
+    drop(log);
+    let content = disk.content(FIRST);
+    let place = |state: &str| content.windows(6).position(|bytes| bytes == state.as_bytes()).unwrap() - 32;
+    // A disk that put the first where the second belongs: each is whole for itself.
+    let first = &content[place("vote 1")..place("vote 1") + 40];
+    disk.open(FIRST.as_ref()).unwrap().write_at(first, place("vote 2") as u64).unwrap();
+    assert!(matches!(try_open(&disk), Err(Refusal::Corrupt { offset, .. }) if offset == place("vote 2") as u64));
 }
 
 /// A log of many segments, closed.

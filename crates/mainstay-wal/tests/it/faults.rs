@@ -98,7 +98,7 @@ fn wherever_the_disk_fails_what_was_confirmed_is_there_afterwards() {
                     break;
                 }
                 confirmed = index;
-                if index % 40 == 0 && log.purge_up_to(index - 5).and_then(|()| log.flush()).is_ok() {
+                if index.is_multiple_of(40) && log.purge_up_to(index - 5).and_then(|()| log.flush()).is_ok() {
                     purged = index - 5;
                 }
             }

@@ -63,7 +63,7 @@ fn what_is_purged_gives_its_room_back() {
     for index in 1..=1000 {
         log.append(&[entry(index, 1)]).unwrap();
         log.flush().unwrap();
-        if index % 100 == 0 {
+        if index.is_multiple_of(100) {
             log.purge_up_to(index - 10).unwrap();
             log.flush().unwrap();
             assert!(log.bytes() < 8192, "{} bytes after {index}", log.bytes());

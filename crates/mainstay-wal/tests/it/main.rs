@@ -5,6 +5,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod kill;
 mod log;
 mod snapshots;
 mod writer;
