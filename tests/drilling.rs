@@ -312,6 +312,105 @@ fn a_driller_that_is_killed_leaves_no_namespace_and_no_link() {
     eventually("the files to go", || play.left().is_empty().then_some(()));
 }
 
+#[test]
+fn instances_of_ones_own_are_started_cut_off_and_started_again() {
+    let _stage = alone();
+    let faults = "[[fault]]\nkind = \"crash\"\nat = \"1s\"\nfor = \"1s\"\ntarget = \"shop/0\"\n\
+                  [[fault]]\nkind = \"partition\"\nat = \"1s\"\nfor = \"4s\"\ntarget = \"shop/1\"\n";
+    let play =
+        Play::new(&format!("name = \"one's own\"\nduration = \"6s\"\n{WORKLOAD}{faults}[hold]\ngood = \"95%\"\n"));
+    let own =
+        format!("{} instance --listen {{address}} --name {{name}} --service-time 1ms", env!("CARGO_BIN_EXE_mainstay"));
+    let (status, report) = play.report(&["--steady", "1s", "--instance", &own]);
+    assert_eq!(status, Some(0), "{:#}", report["holds"]);
+    let note = report["notes"][0].as_str().unwrap();
+    assert!(note.starts_with("a proxy stands in for the network before shop/1: an instance of your own"), "{note}");
+    let ejected = |who: &str| {
+        let told = format!("{who}: ready → ejected");
+        report["events"].as_array().unwrap().iter().any(|event| event["what"].as_str().unwrap().starts_with(&told))
+    };
+    assert!(ejected("shop/0") && ejected("shop/1"), "{:#}", report["events"]);
+}
+
+#[test]
+fn an_instance_that_ran_before_is_ended_and_started_again_as_its_owner_says() {
+    let _stage = alone();
+    let instances: Vec<Instance> = (0..2).map(|_| Instance::with(&["--service-time", "1ms"])).collect();
+    let addresses: Vec<_> = instances.iter().map(|instance| instance.address).collect();
+    let node = Node::start(&addresses, "");
+    let faults = "[[fault]]\nkind = \"crash\"\nat = \"500ms\"\nfor = \"1s\"\ntarget = \"shop/0\"\n";
+    let workload = WORKLOAD.replace("[instance]", "[hold]\ngood = \"95%\"\n[instance]");
+    let play = Play::new(&format!("name = \"t\"\nduration = \"3s\"\n{workload}{faults}"));
+    // As a supervisor is told: what starts the instance does not wait for its end.
+    let (script, pid) = (play.file("start.sh"), play.file("pid"));
+    let start = format!("{} instance --listen $1 --service-time 1ms", env!("CARGO_BIN_EXE_mainstay"));
+    std::fs::write(&script, format!("{start} >/dev/null 2>&1 &\necho $! >{}\n", pid.display())).unwrap();
+    let restart = format!("sh {} {{address}}", script.display());
+    let output = play.drill(node.file(), &["--running", "--steady", "500ms", "--json", "--restart", &restart]).output();
+    let output = output.unwrap();
+    let started = std::fs::read_to_string(pid).ok().and_then(|text| Pid::from_raw(text.trim().parse().ok()?));
+    let answers = http::ask(addresses[0], "GET", "/work", "").is_ok();
+    if let Some(started) = started {
+        kill_process(started, Signal::KILL).unwrap();
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(answers && state(instances[0].id()).is_none_or(|state| state == "Z"), "another one stands there: {said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {said}"));
+    assert_eq!((output.status.code(), &report["left"]), (Some(0), &Value::from(0)), "{:#}", report["undone"]);
+    let seen = report["undone"][0]["seen"].as_str().unwrap();
+    assert_eq!(seen, format!("process {} runs and answers", started.unwrap().as_raw_nonzero()));
+}
+
+/// Answers everything with 200, and knows nothing of drills.
+fn plain() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = |mut stream: std::net::TcpStream| {
+        let mut request = [0; 4096];
+        while stream.read(&mut request).is_ok_and(|length| length > 0) {
+            if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+#[test]
+fn what_an_instance_cannot_be_told_the_gateway_that_runs_plays_in_its_place() {
+    let _stage = alone();
+    let node = Node::start(&[plain(), plain()], "balance = \"round_robin\"\noutlier = \"off\"\n");
+    let fault = |kind: &str, at: &str, more: &str| {
+        format!("[[fault]]\nkind = \"{kind}\"\nat = \"{at}\"\nfor = \"800ms\"\ntarget = \"shop/0\"\n{more}")
+    };
+    let faults = [
+        fault("errors", "200ms", "status = 503\n"),
+        fault("limp", "1200ms", "delay = \"50ms\"\n"),
+        fault("reset", "2200ms", "calls = \"50%\"\n"),
+    ];
+    let workload = WORKLOAD.replace("methods = { GET = 95, POST = 5 }\n", "");
+    let play =
+        Play::new(&format!("name = \"t\"\nduration = \"4s\"\n{workload}{}[hold]\ngood = \"95%\"\n", faults.concat()));
+    let output = play.drill(node.file(), &["--running", "--steady", "500ms", "--json"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no report: {said}"));
+    assert_eq!((output.status.code(), &report["left"]), (Some(0), &Value::from(0)), "{report:#}");
+    for kind in ["abort", "delay", "reset"] {
+        let hits = node.metrics().sum("mainstay_faults_injected_total", &[("service", "shop"), ("kind", kind)]);
+        assert!(hits >= 10.0, "{hits} attempts had {kind}");
+    }
+    let services: Value = serde_json::from_str(&http::get(node.admin, "/v1/services").body).unwrap();
+    assert_eq!(services["services"][0]["fault"], Value::Null);
+    assert!(report["attempts_per_request"].as_f64().unwrap() > 1.05, "what failed was tried elsewhere");
+}
+
 /// An experiment whose method breaks what its hypothesis looks at, and whose rollback mends it.
 fn experiment(dir: &TempDir, method: &str) -> PathBuf {
     let (file, lamp) = (dir.path().join("experiment.json"), dir.path().join("lamp"));

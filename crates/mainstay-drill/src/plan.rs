@@ -94,6 +94,16 @@ pub(crate) fn wanted(spells: &[Spell], members: &[Member], at: usize) -> Wanted 
     wanted
 }
 
+/// That a proxy plays what the network could, and before whom, if it does.
+pub(crate) fn stand_ins(spells: &[Spell], members: &[Member], wanted: &[Wanted]) -> Option<String> {
+    let of_network = |spell: &&Spell| matches!(spell.deed, Deed::Way(Ill::Cut { .. } | Ill::Lossy(_)));
+    let played = spells.iter().filter(of_network).map(|spell| spell.member);
+    let played: BTreeSet<usize> = played.filter(|at| wanted[*at] == Wanted::Proxy).collect();
+    let names: Vec<&str> = played.into_iter().map(|at| members[at].name.as_str()).collect();
+    let why = "an instance of your own stays where what it needs is, and only a proxy can do what else befalls the way";
+    (!names.is_empty()).then(|| format!("a proxy stands in for the network before {}: {why}", names.join(", ")))
+}
+
 impl Deed {
     fn is_of_the_way(&self) -> bool {
         matches!(self, Self::Way(_))

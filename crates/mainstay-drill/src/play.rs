@@ -92,6 +92,7 @@ pub async fn play(order: &Order, say: &dyn Fn(&str)) -> Outcome<Drilled> {
     };
     let spells = check(order, &members)?;
     let wanted: Vec<_> = (0..members.len()).map(|at| plan::wanted(&spells, &members, at)).collect();
+    let stand_ins = plan::stand_ins(&spells, &members, &wanted);
     let (program, arguments) = order.watchdog.split_first().ok_or_else(|| Trouble::wrong("no watchdog is named"))?;
     let mut keeper = Keeper::start(program.as_ref(), arguments)?;
     let set = if order.programs.running {
@@ -108,6 +109,7 @@ pub async fn play(order: &Order, say: &dyn Fn(&str)) -> Outcome<Drilled> {
             return Err(trouble);
         }
     };
+    stage.notes.extend(stand_ins);
     let played = play_on(order, &spells, &mut stage, &mut keeper, say).await;
     keeper.undo_faults().await;
     let mut proofs = match &played {

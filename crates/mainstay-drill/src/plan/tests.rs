@@ -103,6 +103,27 @@ fn more_than_the_blast_radius_is_refused_and_one_of_one_is_not() {
 }
 
 #[test]
+fn what_the_network_can_do_it_does_unless_a_proxy_is_needed() {
+    let faults = |kinds: &[&str]| {
+        let line = |(at, kind): (usize, &&str)| {
+            fault(&format!("kind = \"{kind}\"; at = \"{at}s\"; for = \"1s\"; target = \"shop/0\""))
+        };
+        kinds.iter().enumerate().map(line).collect::<String>()
+    };
+    let wanted = |kinds: &[&str], members: &[Member]| {
+        let spells = spells(&scenario(&faults(kinds)), members, Ratio::percent(50)).unwrap();
+        let wanted: Vec<_> = (0..members.len()).map(|at| super::wanted(&spells, members, at)).collect();
+        (wanted[0], stand_ins(&spells, members, &wanted).is_some())
+    };
+    let own: Vec<Member> = members(2).into_iter().map(|member| Member { has_switch: false, ..member }).collect();
+    assert_eq!(wanted(&["crash"], &members(2)), (Wanted::Nothing, false));
+    assert_eq!(wanted(&["delay"], &members(2)), (Wanted::Proxy, false));
+    assert_eq!(wanted(&["partition", "loss"], &members(2)), (Wanted::Link, false));
+    assert_eq!(wanted(&["partition", "delay"], &members(2)), (Wanted::Proxy, true));
+    assert_eq!(wanted(&["partition"], &own), (Wanted::Proxy, true));
+}
+
+#[test]
 fn two_faults_of_one_instance_at_once_are_refused_unless_one_is_of_its_way() {
     let hang = "kind = \"hang\"; at = \"1s\"; for = \"3s\"; target = \"shop/0\"";
     let crash = "kind = \"crash\"; at = \"2s\"; for = \"3s\"; target = \"shop/0\"";
