@@ -34,6 +34,8 @@ pub const TARGETS: &[(&str, Law)] = &[
     ("config", texts::config),
     ("units", texts::units),
     ("call", calls::call),
+    ("wal_segments", mainstay_wal::laws::segments),
+    ("wal_snapshot", mainstay_wal::laws::snapshot),
     ("commands", mainstay_mvcc::laws::commands),
     ("snapshot", mainstay_mvcc::laws::snapshot),
     ("recording", recordings::recording),

@@ -124,7 +124,10 @@ fn sharing(place: &Path, clients: u64, lasts: Duration) {
         if next.is_multiple_of(65_536) {
             records.push(Record::PurgeUpTo(next - 60_000));
         }
-        writer.append(records, move |_| tell.send(sent.elapsed()).unwrap()).unwrap();
+        let told = move |_| {
+            let _ = tell.send(sent.elapsed());
+        };
+        writer.append(records, told).unwrap();
     };
     while next <= clients {
         send(next);

@@ -8,6 +8,8 @@
 //! disk that loses, tears, flips and fails (`testing`).
 
 mod disk;
+#[cfg(feature = "testing")]
+pub mod laws;
 mod log;
 mod refusal;
 mod snapshot;

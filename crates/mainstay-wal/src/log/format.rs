@@ -254,9 +254,11 @@ impl Base {
     pub(crate) fn decode(header: &Header, body: &[u8]) -> Option<Self> {
         let (fixed, state) = body.split_at_checked(BASE)?;
         let [has_next, has_state, purged] = [1, 2, 4].map(|flag| fixed[0] & flag != 0);
-        (has_state || state.is_empty()).then(|| Self {
-            next: has_next.then_some(header.index),
-            first: u64_at(fixed, 1),
+        let (first, next) = (u64_at(fixed, 1), has_next.then_some(header.index));
+        let is_one = if has_next { first <= header.index } else { first == 0 && !purged };
+        (is_one && (has_state || state.is_empty())).then(|| Self {
+            next,
+            first,
             purged,
             state: has_state.then(|| Bytes::copy_from_slice(state)),
         })
