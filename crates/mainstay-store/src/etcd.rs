@@ -22,6 +22,7 @@ mod lock;
 mod maintenance;
 mod pages;
 mod refusal;
+mod saved;
 mod serve;
 mod timeout;
 mod watch;

@@ -1,10 +1,11 @@
 //! How a member stands, and what its operator may want of it.
 
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::face::Face;
 use super::refusal::status;
+use super::saved::Saved;
 use super::wire::etcdserverpb as pb;
 use super::{VERSION, answer, refusal};
 use pb::alarm_request::AlarmAction;
@@ -69,10 +70,17 @@ impl pb::maintenance_server::Maintenance for Face {
         Ok(Response::new(pb::HashKvResponse { header, hash, compact_revision, hash_revision }))
     }
 
-    type SnapshotStream = stream::Empty<Result<pb::SnapshotResponse, Status>>;
+    type SnapshotStream = BoxStream<'static, Result<pb::SnapshotResponse, Status>>;
 
-    async fn snapshot(&self, _: Request<pb::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(Status::unimplemented("mainstay: snapshots cannot be fetched yet"))
+    /// All data of this member as it is now. How much is left is not known before it was gathered, and not told.
+    async fn snapshot(&self, request: Request<pb::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.led(&request)?;
+        let header = answer::header(self.engine.header());
+        let pieces = stream::unfold(Saved::new(self.engine.save()), move |mut saved| async move {
+            let blob = saved.next().await?;
+            Some((Ok(pb::SnapshotResponse { header, remaining_bytes: 0, blob }), saved))
+        });
+        Ok(Response::new(Box::pin(pieces)))
     }
 
     /// Whoever leads already is no news, as in etcd. The header is left out, as there.

@@ -82,6 +82,23 @@ async fn etcdctl_does_with_keys_what_it_does() {
     assert!(run("user list").await.contains("users and roles are not built"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn etcdctl_saves_all_data_and_takes_the_file_for_whole() {
+    if find("etcdctl").is_none() {
+        return skip("etcdctl");
+    }
+    let store = store().await;
+    for number in 0..200 {
+        store.put(&format!("k{number}"), &"v".repeat(1000)).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("saved.db");
+    let said = etcdctl(&store, &["snapshot", "save", file.to_str().unwrap()], "").await;
+    assert!(said.contains("Snapshot saved at"), "{said}");
+    let length = std::fs::metadata(&file).unwrap().len();
+    assert!(length > 200_000 && length % 512 == 32, "{length}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn etcdctl_does_with_leases_what_it_does() {
     if find("etcdctl").is_none() {
