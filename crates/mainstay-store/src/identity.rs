@@ -18,6 +18,10 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     pub(crate) member: MemberId,
     pub(crate) cluster: u64,
+    /// Whether it has had all that its cluster had agreed on, once. Until then it may be a member that lost its data, and
+    /// has forgotten what it acknowledged.
+    #[serde(default)]
+    pub(crate) whole: bool,
 }
 
 /// Why it cannot be who the settings say.
@@ -80,7 +84,7 @@ impl Identity {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Self::new(settings)?;
-                identity.keep(&settings.directory, &path).map_err(|error| Mistaken::File { path, error })?;
+                identity.keep(&settings.directory).map_err(|error| Mistaken::File { path, error })?;
                 Ok(identity)
             }
             Err(error) => Err(Mistaken::File { path, error }),
@@ -102,15 +106,18 @@ impl Identity {
             text.push_str(&format!("{}={}", settings.name, settings.peer));
         }
         let cluster = digest(text.as_bytes()).max(1);
-        Ok(Self { name: settings.name.clone(), member: number(&settings.name), cluster })
+        let whole = named.len() < 2;
+        Ok(Self { name: settings.name.clone(), member: number(&settings.name), cluster, whole })
     }
 
-    fn keep(&self, directory: &Path, path: &Path) -> io::Result<()> {
+    /// Writes it down.
+    pub(crate) fn keep(&self, directory: &Path) -> io::Result<()> {
+        let path = directory.join(FILE);
         fs::create_dir_all(directory)?;
         let aside = path.with_extension("tmp");
         fs::write(&aside, serde_json::to_vec_pretty(self)?)?;
         fs::File::open(&aside)?.sync_all()?;
-        fs::rename(&aside, path)?;
+        fs::rename(&aside, &path)?;
         fs::File::open(directory)?.sync_all()
     }
 }

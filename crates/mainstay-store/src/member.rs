@@ -48,6 +48,8 @@ pub(crate) struct Inner {
     elector: Mutex<Elector>,
     /// The snapshot that comes in, if one does.
     receiving: tokio::sync::Mutex<Option<Receiving>>,
+    /// It has had all that the cluster had agreed on: what [`Identity::whole`] says, and what has come since.
+    whole: AtomicBool,
     /// Nothing more is proposed here: leadership is being handed over.
     yielding: AtomicBool,
     /// Where clients reach the others, as far as those have said so.

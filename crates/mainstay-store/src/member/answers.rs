@@ -1,6 +1,7 @@
 //! What a member answers to the others.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use mainstay_mvcc::{Command, Refused};
 use openraft::Snapshot;
@@ -9,6 +10,7 @@ use openraft::raft::AppendEntriesRequest;
 use super::Inner;
 use crate::elector;
 use crate::engine::Failure;
+use crate::identity::Identity;
 use crate::peer::{Answers, Message};
 use crate::propose;
 use crate::raft::{Entry, LogId, MemberId, decode};
@@ -34,9 +36,11 @@ impl Inner {
                 let response = self.raft.append_entries(request).await.map_err(|error| propose::failed(&error))?;
                 if response.is_success() {
                     self.elector().heard(self.now());
+                    self.becomes_whole(leader_commit);
                 }
                 Message::Appended(response)
             }
+            Message::Vote(request) if !self.may_vote(request.last_log_id) => return Err(Failure::NoLeader),
             Message::Vote(request) => {
                 Message::Voted(self.raft.vote(request).await.map_err(|error| propose::failed(&error))?)
             }
@@ -85,10 +89,28 @@ impl Inner {
         })
     }
 
+    /// A member that may have lost its data has no voice about a log that has begun: it could agree with another that never
+    /// knew that what it has forgotten was never there. When a cluster is new, nobody's log has more than its members.
+    fn may_vote(&self, last: Option<LogId>) -> bool {
+        self.whole.load(Ordering::Relaxed) || last.is_none_or(|last| last.index == 0)
+    }
+
+    /// Has a voice from now on, if it has carried out all that the leader said was agreed on.
+    pub(super) fn becomes_whole(&self, committed: Option<LogId>) {
+        if self.whole.load(Ordering::Relaxed) || committed.is_none() || self.data.reached().applied < committed {
+            return;
+        }
+        let identity = Identity { whole: true, ..self.identity.clone() };
+        // Where it cannot be written down it stays without a voice, and tries again with the next sign of life.
+        if identity.keep(&self.settings.directory).is_ok() {
+            self.whole.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether this member would vote for one whose log ends there.
     pub(super) fn would(&self, last: Option<LogId>) -> bool {
         let follows = self.leader() == super::Leader::Me || self.elector().follows(self.now());
-        self.log.last().is_ok_and(|ours| elector::would(last, ours, follows))
+        self.may_vote(last) && self.log.last().is_ok_and(|ours| elector::would(last, ours, follows))
     }
 }
 

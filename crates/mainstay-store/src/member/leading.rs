@@ -51,6 +51,9 @@ impl Inner {
             stalled = stalls;
             if !stalled && !self.yielding.load(Ordering::Relaxed) && self.raft.metrics().borrow().state.is_leader() {
                 _ = self.raft.trigger().heartbeat().await;
+                // Whom a majority has elected has all that was agreed on.
+                let applied = self.data.reached().applied;
+                self.becomes_whole(applied);
             }
         }
     }

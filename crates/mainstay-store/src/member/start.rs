@@ -68,6 +68,7 @@ impl Inner {
             Self {
                 elector: Mutex::new(Elector::new(settings.election, identity.member, Duration::ZERO)),
                 clients: Mutex::new(BTreeMap::from([(identity.member, settings.client.clone())])),
+                whole: AtomicBool::new(identity.whole),
                 settings,
                 identity,
                 data,

@@ -74,6 +74,11 @@ impl Cluster {
         engine.stop().await;
     }
 
+    /// A member that was ended loses all its data.
+    pub(crate) fn lose(&self, name: &str) {
+        std::fs::remove_dir_all(self.directory.path().join(name)).unwrap();
+    }
+
     pub(crate) fn member(&self, name: &str) -> &Engine {
         &self.running[name]
     }
