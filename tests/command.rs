@@ -26,7 +26,7 @@ const LEAST: &str = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\
 
 #[test]
 fn a_verb_of_a_later_version_is_known_and_says_so() {
-    for verb in ["store", "registry", "backup"] {
+    for verb in ["registry", "backup"] {
         let output = run(&[verb, "-c", "x"]);
         assert_eq!(output.status.code(), Some(2), "{verb}");
         assert!(said(&output.stderr).contains("known, not in this version"), "{}", said(&output.stderr));
