@@ -6,7 +6,7 @@
 //! a class of methods, a hash, lengths of time.
 //!
 //! - [`Log`] writes events one after the other into bytes; [`Recording`] reads them again.
-//! - [`file`] frames them, so that a file that was torn or damaged says so and where.
+//! - [`mod@file`] frames them, so that a file that was torn or damaged says so and where.
 //! - Any bytes give events or [`Wrong`], and never a panic (`mainstay-laws`, target `recording`).
 
 mod code;

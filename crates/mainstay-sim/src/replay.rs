@@ -1,7 +1,7 @@
 //! Plays again what a gateway was told, and compares decision by decision.
 //!
 //! In: the recording of one worker. Out: a [`Replayed`]: how many of its decisions were made again, and the first that
-//! was not. The steps of the recording are told to the same [`Desk`] to which the world tells its own, in the same order,
+//! was not. The steps of the recording are told to the same `Desk` to which the world tells its own, in the same order,
 //! with the same `now`; the answers of what several workers share are told again too. The first decision that differs ends
 //! it: what was told to the gateway afterwards came of its own decision, and not of this one.
 
