@@ -13,9 +13,8 @@ use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -27,8 +26,6 @@ use mainstay_policy::{Call, Entry, FleetDelta, Heard, Output, Service};
 const BUFFER: usize = 64 * 1024;
 /// Buffers of one worker: one that it fills, the others on their way.
 const BUFFERS: usize = 16;
-/// What a block takes beside its events.
-const FRAME: u64 = 13;
 
 /// Where the recordings of a gateway go. A copy is the same place.
 #[derive(Debug, Clone)]
@@ -60,7 +57,7 @@ impl Recordings {
     /// The directory cannot be made or read.
     pub fn into_directory(directory: &Path, max: Bytes, version: &str) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        if fs::exists(directory.join(name(0)))? {
+        if fs::exists(directory.join(file::name(0)))? {
             tracing::warn!(directory = %directory.display(), "there is a recording already: nothing is recorded");
             return Ok(Self::off());
         }
@@ -72,7 +69,7 @@ impl Recordings {
     /// The tape of one worker of so many; none where nothing is recorded.
     pub(crate) fn worker(&self, worker: usize, workers: usize) -> io::Result<Option<Tape>> {
         let Some(inner) = &self.inner else { return Ok(None) };
-        let path = inner.directory.join(name(worker));
+        let path = inner.directory.join(file::name(worker));
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let head =
             file::begin(&Head { version: Arc::clone(&inner.version), worker: worker as u32, workers: workers as u32 });
@@ -99,17 +96,12 @@ impl Recordings {
     }
 }
 
-/// The file of a worker.
-fn name(worker: usize) -> String {
-    format!("worker-{worker}.rec")
-}
-
 /// The thread's end of a tape.
 #[derive(Debug)]
 struct Scribe {
     buffers: Receiver<Vec<u8>>,
     back: SyncSender<Vec<u8>>,
-    why: Arc<AtomicU8>,
+    why: Arc<OnceLock<Ending>>,
 }
 
 impl Scribe {
@@ -129,19 +121,12 @@ impl Scribe {
             let _ = self.back.try_send(buffer);
         }
         framed.clear();
-        file::end(ending(self.why.load(Ordering::Relaxed)), &mut framed);
+        file::end(self.why.get().copied().unwrap_or(Ending::Stopped), &mut framed);
         let written = file.write_all(&framed).and_then(|()| file.sync_all());
         if let Err(error) = written {
             tracing::error!(%error, "the end of the recording cannot be written");
         }
     }
-}
-
-fn ending(number: u8) -> Ending {
-    [Ending::Stopped, Ending::Full, Ending::Gap, Ending::Failed]
-        .into_iter()
-        .find(|ending| *ending as u8 == number)
-        .unwrap_or(Ending::Stopped)
 }
 
 /// One worker's end of it; what it holds is gone once it has ended.
@@ -157,7 +142,7 @@ struct State {
     /// Services that have begun.
     services: u32,
     worker: usize,
-    why: Arc<AtomicU8>,
+    why: Arc<OnceLock<Ending>>,
     to_thread: SyncSender<Vec<u8>>,
     returned: Receiver<Vec<u8>>,
 }
@@ -199,7 +184,7 @@ impl Tape {
             // The channel was made with room for all of them.
             let _ = back.try_send(Vec::with_capacity(BUFFER));
         }
-        let why = Arc::new(AtomicU8::new(Ending::Stopped as u8));
+        let why = Arc::new(OnceLock::new());
         let scribe = Scribe { buffers, back, why: Arc::clone(&why) };
         let state =
             State { log: Log::default(), heard: Vec::new(), left, services: 0, worker, why, to_thread, returned };
@@ -274,7 +259,7 @@ impl Tape {
         if state.log.len() >= BUFFER
             && let Err(why) = state.hand_over()
         {
-            state.why.store(why as u8, Ordering::Relaxed);
+            _ = state.why.set(why);
             tracing::warn!(worker = state.worker, why = why.as_str(), "the recording of a worker ends");
             *slot = None;
         }
@@ -287,7 +272,7 @@ pub(crate) type At = (Instant, u32);
 impl State {
     /// Gives what is written to the thread; why not, where that cannot be.
     fn hand_over(&mut self) -> Result<(), Ending> {
-        let size = self.log.len() as u64 + FRAME;
+        let size = self.log.len() as u64 + file::BLOCK_TAKES;
         self.left = self.left.checked_sub(size).ok_or(Ending::Full)?;
         let empty = match self.returned.try_recv() {
             Ok(empty) => empty,
@@ -310,7 +295,7 @@ impl Drop for Tape {
             && !state.log.is_empty()
             && let Err(why) = state.hand_over()
         {
-            state.why.store(why as u8, Ordering::Relaxed);
+            _ = state.why.set(why);
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
 
+use mainstay_core::Crc;
+
 use crate::command::Revision;
 use crate::frozen::Write;
-use crate::hash::Crc;
 use crate::key::Key;
 use crate::span::{End, Span};
 

@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a law that meets what cannot be is broken")]
 
+use mainstay_core::{Crc, crc};
+
 use crate::codec::Damaged;
 use crate::command::Command;
-use crate::hash::{Crc, crc};
 use crate::read::Range;
 use crate::snapshot::{END, Restore, Saving};
 use crate::span::{End, Span};

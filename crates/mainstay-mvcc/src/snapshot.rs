@@ -11,10 +11,11 @@
 //! pieces by their checksums, what is missing or in the wrong place by the order that everything has and by a checksum of
 //! the checksums in the last piece.
 
+use mainstay_core::{Crc, crc};
+
 use crate::codec::Damaged;
 use crate::command::{LeaseId, Revision};
 use crate::frozen::Write;
-use crate::hash::{Crc, crc};
 use crate::pin::Pin;
 use crate::store::{FIRST_WRITE, Store};
 use crate::varint;

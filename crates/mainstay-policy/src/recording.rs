@@ -19,7 +19,7 @@ pub use file::{Damage, Ending, Head, Recording};
 
 use std::sync::Arc;
 
-use code::Base;
+use code::{Base, folded, unfolded};
 use mainstay_core::{CallId, EndpointId, Instant, Seed};
 
 use crate::{
@@ -287,7 +287,7 @@ impl Log {
         self.scratch.bytes.clear();
         self.scratch.base.now = now;
         delta.write(&mut self.scratch);
-        file::checksum(&self.scratch.bytes)
+        mainstay_core::crc(&self.scratch.bytes)
     }
 }
 
@@ -333,7 +333,7 @@ impl Code for Heard {
         let place = self.question as usize;
         let difference = self.answer.wrapping_sub(to.base.heard[place]) as i64;
         to.base.heard[place] = self.answer;
-        let folded = ((difference << 1) ^ (difference >> 63)) as u64;
+        let folded = folded(difference);
         to.byte(place as u8 | (folded.min(31) as u8) << 3);
         if folded >= 31 {
             to.number(folded - 31);
@@ -345,8 +345,7 @@ impl Code for Heard {
         let (place, few) = (usize::from(byte & 7), u64::from(byte >> 3));
         let question = *Question::ALL.get(place).ok_or(Wrong::Unknown)?;
         let folded = if few == 31 { from.number()?.checked_add(31).ok_or(Wrong::Unknown)? } else { few };
-        let difference = (folded >> 1) as i64 ^ -((folded & 1) as i64);
-        let answer = from.base.heard[place].wrapping_add(difference as u64);
+        let answer = from.base.heard[place].wrapping_add(unfolded(folded) as u64);
         from.base.heard[place] = answer;
         Ok(Self { question, answer })
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use mainstay_config::Config;
 use mainstay_node::ConfigFile;
 use mainstay_policy::ServiceSettings;
-use mainstay_policy::recording::{Damage, Ending, Recording};
+use mainstay_policy::recording::{Damage, Ending, Recording, file};
 use mainstay_sim::replay::{Difference, End, Replayed, differing, replay, replay_altered, said, told};
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ pub(super) fn command(args: &SimulateArgs, directory: &Path) -> Outcome {
         played.push(worker);
     }
     if played.is_empty() {
-        return Err(Trouble::wrong(format!("{} has no recording: worker-0.rec is missing", directory.display())));
+        return Err(Trouble::wrong(format!("{} has no recording: {} is missing", directory.display(), file::name(0))));
     }
     if args.json { print::json(&to_json(&played)) } else { print::result(to_text(&played)) }?;
     if is_the_same(&played) { Ok(()) } else { Err(Trouble::silent(1)) }
@@ -46,7 +46,7 @@ type Played = Result<Replayed, Damage>;
 
 /// Plays the recording of one worker; none where there is none.
 fn play(directory: &Path, worker: usize, other: Option<&Config>) -> Outcome<Option<Played>> {
-    let path = directory.join(format!("worker-{worker}.rec"));
+    let path = directory.join(file::name(worker));
     let file = match fs::read(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

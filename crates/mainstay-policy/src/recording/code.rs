@@ -19,6 +19,16 @@ pub enum Wrong {
     Unknown,
 }
 
+/// A difference as a number that is small where the difference is, on either side.
+pub(crate) const fn folded(difference: i64) -> u64 {
+    ((difference << 1) ^ (difference >> 63)) as u64
+}
+
+/// The difference that was folded into this.
+pub(crate) const fn unfolded(folded: u64) -> i64 {
+    (folded >> 1) as i64 ^ -((folded & 1) as i64)
+}
+
 /// Where values are written to.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
@@ -61,8 +71,7 @@ impl Writer {
 
     /// A number that lies near another.
     pub(crate) fn near(&mut self, value: u64, other: u64) {
-        let difference = value.wrapping_sub(other) as i64;
-        self.number(((difference << 1) ^ (difference >> 63)) as u64);
+        self.number(folded(value.wrapping_sub(other) as i64));
     }
 
     pub(crate) fn byte(&mut self, value: u8) {
@@ -108,9 +117,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn near(&mut self, other: u64) -> Result<u64, Wrong> {
-        let folded = self.number()?;
-        let difference = (folded >> 1) as i64 ^ -((folded & 1) as i64);
-        Ok(other.wrapping_add(difference as u64))
+        Ok(other.wrapping_add(unfolded(self.number()?) as u64))
     }
 
     /// How many follow: each takes a byte at the least.

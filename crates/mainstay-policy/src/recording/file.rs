@@ -4,6 +4,8 @@
 //! unfinished is told from what was changed afterwards, and either with its place. Events are read in their order, for
 //! each is worth something only after those before it: a damaged block ends the reading.
 
+use mainstay_core::crc;
+
 use super::code::Base;
 use super::{Code, Event, Reader, Writer, Wrong, coded, read_event};
 
@@ -18,6 +20,15 @@ pub const BLOCK_MAX: usize = 16 << 20;
 
 /// Length, checksum, and the checksum of both.
 const FRAME: usize = 12;
+
+/// Bytes that a block takes beside its content: its frame and its kind.
+pub const BLOCK_TAKES: u64 = FRAME as u64 + 1;
+
+/// The name of a worker's file in the directory of a recording.
+#[must_use]
+pub fn name(worker: usize) -> String {
+    format!("worker-{worker}.rec")
+}
 
 /// Whose recording it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,9 +147,9 @@ fn frame(kind: Kind, content: &[u8], file: &mut Vec<u8>) {
     file.extend_from_slice(&[0; 8]);
     file.push(kind as u8);
     file.extend_from_slice(content);
-    let whole = checksum(&file[at + FRAME..]).to_le_bytes();
+    let whole = crc(&file[at + FRAME..]).to_le_bytes();
     file[at + 4..at + 8].copy_from_slice(&whole);
-    let of_both = checksum(&file[at..at + 8]).to_le_bytes();
+    let of_both = crc(&file[at..at + 8]).to_le_bytes();
     file[at + 8..at + FRAME].copy_from_slice(&of_both);
 }
 
@@ -206,12 +217,12 @@ impl<'a> Recording<'a> {
 
     fn open_block(&mut self) -> Result<(), Damage> {
         let (kind, content, next) = unframed(self.file, self.next)?;
-        self.begins = self.next + FRAME + 1;
+        self.begins = self.next + BLOCK_TAKES as usize;
         self.next = next;
         self.reader = Reader::new(content, self.reader.base);
         match kind {
-            1 if !content.is_empty() => Ok(()),
-            2 => {
+            kind if kind == Kind::Events as u8 && !content.is_empty() => Ok(()),
+            kind if kind == Kind::End as u8 => {
                 let ending = Ending::read(&mut self.reader).map_err(|_| self.damaged())?;
                 // Nothing stands behind the end.
                 if self.reader.left() > 0 || self.next < self.file.len() {
@@ -236,7 +247,7 @@ fn unframed(file: &[u8], at: usize) -> Result<(u8, &[u8], usize), Damage> {
         return Err(torn);
     };
     let number = |from: usize| frame[from..from + 4].iter().rev().fold(0, |all, byte| all << 8 | u32::from(*byte));
-    if checksum(&frame[..8]) != number(8) {
+    if crc(&frame[..8]) != number(8) {
         return Err(damaged);
     }
     let length = number(0) as usize;
@@ -244,30 +255,8 @@ fn unframed(file: &[u8], at: usize) -> Result<(u8, &[u8], usize), Damage> {
         return Err(damaged);
     }
     let Some((block, _)) = rest.split_at_checked(length) else { return Err(torn) };
-    if checksum(block) != number(4) {
+    if crc(block) != number(4) {
         return Err(damaged);
     }
     Ok((block[0], &block[1..], at + FRAME + length))
 }
-
-/// CRC-32C (Castagnoli), as iSCSI and ext4 have it: every burst of up to 32 changed bits is found.
-#[must_use]
-pub fn checksum(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |sum, byte| TABLE[usize::from(sum as u8 ^ byte)] ^ sum >> 8)
-}
-
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut sum = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            sum = if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
-            bit += 1;
-        }
-        table[byte] = sum;
-        byte += 1;
-    }
-    table
-};
