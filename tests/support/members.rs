@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Process, eventually, free_address, http, mainstay};
+use super::{Process, eventually, free_addresses, http, mainstay};
 
 /// Members of one store, each of which can be killed and started again.
 #[derive(Debug)]
@@ -22,9 +22,10 @@ pub(crate) struct Members {
 impl Members {
     /// So many, all started, with a leader.
     pub(crate) fn of(count: usize) -> Self {
-        let addresses = (1..=count).map(|at| (format!("n{at}"), [free_address(), free_address(), free_address()]));
-        let mut members =
-            Self { dir: TempDir::new().unwrap(), addresses: addresses.collect(), running: BTreeMap::new() };
+        let free = free_addresses(3 * count);
+        let (free, _) = free.as_chunks::<3>();
+        let addresses = free.iter().zip(1..).map(|(free, at)| (format!("n{at}"), *free)).collect();
+        let mut members = Self { dir: TempDir::new().unwrap(), addresses, running: BTreeMap::new() };
         for name in members.names() {
             members.start(&name);
         }

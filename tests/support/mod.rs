@@ -35,7 +35,13 @@ pub(crate) fn alone() -> MutexGuard<'static, ()> {
 
 /// An address for a process that is about to listen.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    free_addresses(1)[0]
+}
+
+/// So many of them, each another.
+pub(crate) fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    let held: Vec<_> = (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap()).collect()
 }
 
 /// An address that refuses connections, and that no other process can come to listen on while this is held.

@@ -21,26 +21,24 @@ use crate::runtime;
 
 /// `mainstay store DEED`
 pub(crate) fn command(args: &StoreArgs) -> Outcome {
+    let json = args.json;
     runtime()?.block_on(async {
-        if let Deed::Doctor = args.deed {
-            return doctor::command(args).await;
-        }
-        let client = Client::connect(args).await?;
+        let client = || Client::connect(args);
         match &args.deed {
-            Deed::Get(get) => keys::get(client, get, args.json).await,
-            Deed::Put(put) => keys::put(client, put, args.json).await,
-            Deed::Delete(delete) => keys::delete(client, delete, args.json).await,
-            Deed::Watch(watch) => keys::watch(client, watch, args.json).await,
-            Deed::Compact { revision } => keys::compact(client, *revision, args.json).await,
-            Deed::Txn { file } => txn::command(client, file.as_deref(), args.json).await,
-            Deed::Lease(lease) => leases::command(client, lease, args.json).await,
-            Deed::Lock(lock) => hold::lock(client, lock, args.json).await,
-            Deed::Elect(elect) => hold::elect(client, elect, args.json).await,
-            Deed::Member(member) => members::command(client, member, args.json).await,
+            Deed::Get(get) => keys::get(client().await?, get, json).await,
+            Deed::Put(put) => keys::put(client().await?, put, json).await,
+            Deed::Delete(delete) => keys::delete(client().await?, delete, json).await,
+            Deed::Watch(watch) => keys::watch(client().await?, watch, json).await,
+            Deed::Compact { revision } => keys::compact(client().await?, *revision, json).await,
+            Deed::Txn { file } => txn::command(client().await?, file.as_deref(), json).await,
+            Deed::Lease(lease) => leases::command(client().await?, lease, json).await,
+            Deed::Lock(lock) => hold::lock(client().await?, lock, json).await,
+            Deed::Elect(elect) => hold::elect(client().await?, elect, json).await,
+            Deed::Member(member) => members::command(client().await?, member, json).await,
+            Deed::MoveLeader { to } => members::move_leader(client().await?, to, json).await,
+            Deed::Snapshot { file } => members::snapshot(client().await?, file).await,
             Deed::Status => members::status(args).await,
-            Deed::MoveLeader { to } => members::move_leader(client, to, args.json).await,
-            Deed::Snapshot { file } => members::snapshot(client, file).await,
-            Deed::Doctor => Ok(()),
+            Deed::Doctor => doctor::command(args).await,
         }
     })
 }

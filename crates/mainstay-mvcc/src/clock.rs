@@ -6,7 +6,7 @@
 //! - Who comes to lead gives every lease its full length again, for it cannot know what was left of it.
 //! - Time in which nobody attended to the clock does not count. A process that was stopped for a minute could take no sign
 //!   of life in it, and would else end every lease in the moment it goes on (etcd#12528, #15247). The clock therefore goes
-//!   forward by a second at the most between two looks at it, and asks for one twice a second.
+//!   forward by a second at the most between two looks at it; who leads looks several times a second.
 //! - Once its end has been proposed, a lease is not kept alive any more: whoever asked would be told that it lives, and
 //!   the command would end it. If the proposal fails it can be again.
 //!
@@ -20,9 +20,6 @@ use crate::command::LeaseId;
 
 /// The most that the clock goes forward between two looks.
 const STEP_MAX: Duration = Duration::from_millis(1_000);
-
-/// How often somebody has to look, for all of the time to count.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// The time of the leases, on the member that leads.
 #[derive(Debug, Default)]
@@ -129,13 +126,6 @@ impl LeaseClock {
         Some(life.due.since(self.time + self.counts(now)))
     }
 
-    /// When somebody has to look again, with [`LeaseClock::due`]; `None` while there is nothing to look at.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        let (first, _) = self.queue.first()?;
-        Some((self.looked + first.since(self.time)).min(self.looked + LOOK))
-    }
-
     fn look(&mut self, now: Instant) {
         self.time += self.counts(now);
         self.looked = self.looked.max(now);
@@ -157,11 +147,16 @@ mod tests {
         Instant::ORIGIN + Duration::from_millis(millis)
     }
 
-    /// Looks as often as it is asked to, up to then.
+    /// How often whoever leads looks.
+    const EVERY: Duration = Duration::from_millis(100);
+
+    /// Looks as whoever leads does, up to then.
     fn attend(clock: &mut LeaseClock, until: Instant) -> Vec<LeaseId> {
         let mut due = Vec::new();
-        while let Some(next) = clock.deadline().filter(|next| *next < until) {
+        let mut next = clock.looked + EVERY;
+        while next < until {
             due.extend(clock.due(next, 100));
+            next += EVERY;
         }
         due.extend(clock.due(until, 100));
         due
@@ -171,7 +166,6 @@ mod tests {
     fn a_lease_lives_its_length_from_its_last_sign_of_life() {
         let mut clock = LeaseClock::new();
         clock.lead(at(0), []);
-        assert_eq!(clock.deadline(), None);
         clock.granted(1, 5, at(0));
         clock.granted(2, 7, at(0));
         assert_eq!(attend(&mut clock, at(4_000)), [0; 0]);
@@ -205,7 +199,7 @@ mod tests {
         clock.lead(at(0), [(1, 10)]);
         attend(&mut clock, at(9_999));
         clock.follow();
-        assert_eq!(clock.deadline(), None);
+        assert_eq!(clock.left(1, at(10_000)), None);
         clock.lead(at(20_000), [(1, 10)]);
         assert_eq!(attend(&mut clock, at(29_999)), [0; 0]);
         assert_eq!(attend(&mut clock, at(30_000)), [1]);
@@ -226,7 +220,7 @@ mod tests {
         let mut clock = LeaseClock::new();
         clock.lead(at(0), (1..=10).map(|id| (id, 1)));
         clock.due(at(900), 9);
-        assert_eq!((clock.due(at(1_000), 4), clock.deadline()), (vec![1, 2, 3, 4], Some(at(1_000))));
+        assert_eq!(clock.due(at(1_000), 4), [1, 2, 3, 4]);
         assert_eq!(clock.due(at(1_000), 99).len(), 6);
     }
 

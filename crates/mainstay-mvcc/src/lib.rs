@@ -46,6 +46,6 @@ pub use lease::Granted;
 pub use pin::{Mark, Pin};
 pub use read::{Found, KeyValue, Order, Range, SortBy};
 pub use snapshot::{Restore, Saving};
-pub use span::{End, Span};
+pub use span::{End, Span, prefix_end};
 pub use store::Store;
 pub use watch::{Event, Watch};

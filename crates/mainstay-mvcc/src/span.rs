@@ -42,6 +42,14 @@ impl Span {
         Self { from: key, end }
     }
 
+    /// All keys that begin with this.
+    #[must_use]
+    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
+        let from = prefix.into();
+        let end = prefix_end(&from);
+        Self::of(from, end)
+    }
+
     /// Whether the key is one of those that are meant.
     #[must_use]
     pub fn contains(&self, key: &[u8]) -> bool {
@@ -53,9 +61,32 @@ impl Span {
     }
 }
 
+/// The first key behind all that begin with this, as etcd's `range_end` says it: a zero byte where there is none.
+#[must_use]
+pub fn prefix_end(prefix: &[u8]) -> Bytes {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            return end.into();
+        }
+    }
+    Bytes::from_static(&[0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_the_first_key_that_does_not_begin_with_it() {
+        assert_eq!(prefix_end(b"ab"), "ac");
+        assert_eq!(&prefix_end(b"a\xff")[..], b"b");
+        assert_eq!(&prefix_end(b"\xff\xff")[..], [0]);
+        assert_eq!(&prefix_end(b"")[..], [0]);
+        assert!(Span::prefix("a").contains(b"a\xff\xff") && !Span::prefix("a").contains(b"b"));
+        assert!(Span::prefix(&b"\xff"[..]).contains(b"\xff\xff"));
+    }
 
     #[test]
     fn a_span_means_what_etcd_means_by_a_key_and_its_end() {

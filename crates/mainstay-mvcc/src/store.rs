@@ -8,9 +8,11 @@
 //! history tells what to forget: a write that leaves it has made what its key was before old. So the work is that of the
 //! writes since the last compaction, however many keys lie still. A [`Pin`] holds the second back and not the first.
 
+use mainstay_core::Crc;
+
 use crate::command::{Applied, Command, Delete, Deleted, Done, LeaseId, Put, Refused, Revision};
 use crate::frozen::{State, Write};
-use crate::hash::{Crc, Hashing};
+use crate::hash::Hashing;
 use crate::history::History;
 use crate::index::Index;
 use crate::key::Key;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use std::time::{Duration, Instant};
 
 use mainstay_core::Instant as Moment;
-use mainstay_mvcc::{LeaseClock, Revision, Store};
+use mainstay_mvcc::{LeaseClock, Pin, Revision, Saving, Store};
 use openraft::StoredMembership;
 use tokio::sync::watch;
 
@@ -13,6 +13,9 @@ use crate::watch::Watches;
 
 /// The members as of an entry of the log.
 pub(crate) type Members = StoredMembership<MemberId, Place>;
+
+/// How much of the data is gathered under one lock of the store, in bytes: a fraction of a millisecond.
+const PIECE: usize = 256 << 10;
 
 /// What a member knows. Who takes several of its locks takes them in the order in which they stand here.
 #[derive(Debug)]
@@ -62,6 +65,12 @@ impl Data {
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Store> {
         self.store.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is pinned, in pieces, each gathered under a lock of its own.
+    pub(crate) fn pieces(&self, pin: Pin) -> impl Iterator<Item = Vec<u8>> {
+        let mut saving = Saving::new(pin);
+        std::iter::from_fn(move || self.read().piece(&mut saving, PIECE))
     }
 
     pub(crate) fn reached(&self) -> MutexGuard<'_, Reached> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_mvcc::{Applied, Command, Found, LeaseId, Range, Refused, Revision, Saving, Watch};
+use mainstay_mvcc::{Applied, Command, Found, LeaseId, Range, Refused, Revision, Watch};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -16,9 +16,6 @@ use crate::member::{Inner, StartError};
 use crate::raft::Flushes;
 use crate::settings::Settings;
 use crate::watch::Watcher;
-
-/// How much of the data is gathered under one lock, in bytes: a fraction of a millisecond.
-const PIECE: usize = 256 << 10;
 
 /// Keys whose checksum is taken under one lock of the data: under a millisecond.
 const HASHED_AT_ONCE: usize = 1_000;
@@ -221,10 +218,8 @@ impl Engine {
         let (pieces, saved) = mpsc::channel(4);
         let data = Arc::clone(&self.0.data);
         tokio::task::spawn_blocking(move || {
-            let mut saving = Saving::new(data.write().pin());
-            loop {
-                let piece = data.read().piece(&mut saving, PIECE);
-                let Some(piece) = piece else { return };
+            let pin = data.write().pin();
+            for piece in data.pieces(pin) {
                 if pieces.blocking_send(piece).is_err() {
                     return;
                 }

@@ -28,6 +28,7 @@ mod timeout;
 mod watch;
 pub mod wire;
 
+pub use mainstay_mvcc::prefix_end;
 pub use serve::{Settings, serve};
 
 /// The version of etcd that this is taken for. Clients look at it to know what they may ask: since 3.5.13 a requested

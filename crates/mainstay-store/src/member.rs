@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     receiving: tokio::sync::Mutex<Option<Receiving>>,
     /// It has had all that the cluster had agreed on: what [`Identity::whole`] says, and what has come since.
     whole: AtomicBool,
+    /// The term in which this member leads and counts the time of leases.
+    counted: Mutex<Option<u64>>,
     /// Nothing more is proposed here: leadership is being handed over.
     yielding: AtomicBool,
     /// Where clients reach the others, as far as those have said so.
@@ -69,7 +71,6 @@ impl std::fmt::Debug for Inner {
 enum Leader {
     Me,
     Other(MemberId, String),
-    Nobody,
 }
 
 impl Inner {
@@ -92,26 +93,25 @@ impl Inner {
 
     /// Who leads, as far as this member knows. One that leads and has not been acknowledged by a majority for longer than
     /// it takes the others to put another in its place does not.
-    fn leader(&self) -> Leader {
+    fn leader(&self) -> Option<Leader> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
         if metrics.running_state.is_err() {
-            return Leader::Nobody;
+            return None;
         }
-        match metrics.current_leader {
-            Some(id) if id == self.me() => {
-                let voters = metrics.membership_config.voter_ids().count();
-                let silent = metrics
-                    .millis_since_quorum_ack
-                    .is_some_and(|silent| u128::from(silent) > self.settings.election.as_millis());
-                if metrics.state.is_leader() && (voters < 2 || !silent) { Leader::Me } else { Leader::Nobody }
-            }
-            Some(id) => match metrics.membership_config.membership().get_node(&id) {
-                Some(place) => Leader::Other(id, place.peer.clone()),
-                None => Leader::Nobody,
-            },
-            None => Leader::Nobody,
+        let id = metrics.current_leader?;
+        if id != self.me() {
+            let place = metrics.membership_config.membership().get_node(&id)?;
+            return Some(Leader::Other(id, place.peer.clone()));
         }
+        let voters = metrics.membership_config.voter_ids().count();
+        let silent =
+            metrics.millis_since_quorum_ack.is_some_and(|ms| u128::from(ms) > self.settings.election.as_millis());
+        (metrics.state.is_leader() && (voters < 2 || !silent)).then_some(Leader::Me)
+    }
+
+    fn leads(&self) -> bool {
+        self.leader() == Some(Leader::Me)
     }
 
     /// Why the member has ended, if it has.
@@ -126,26 +126,19 @@ impl Inner {
         if let Some(ended) = self.ended() {
             return Err(ended);
         }
-        let leader = self.leader();
-        if leader != Leader::Nobody {
+        let mut metrics = self.raft.metrics();
+        if let Some(leader) = self.leader() {
             return Ok(leader);
         }
-        let mut metrics = self.raft.metrics();
         let found = timeout(2 * self.settings.election, async {
-            loop {
-                let leader = self.leader();
-                if leader != Leader::Nobody {
-                    return leader;
-                }
-                if metrics.changed().await.is_err() {
-                    return Leader::Nobody;
+            while metrics.changed().await.is_ok() {
+                if let Some(leader) = self.leader() {
+                    return Some(leader);
                 }
             }
+            None
         });
-        match found.await {
-            Ok(Leader::Nobody) | Err(_) => Err(self.ended().unwrap_or(Failure::NoLeader)),
-            Ok(leader) => Ok(leader),
-        }
+        found.await.ok().flatten().ok_or_else(|| self.ended().unwrap_or(Failure::NoLeader))
     }
 
     pub(crate) async fn ready(&self, within: Duration) -> bool {
@@ -171,7 +164,6 @@ impl Inner {
                             Err(failure) => Err(failure),
                         }
                     }
-                    Leader::Nobody => Err(Failure::NoLeader),
                 };
                 match outcome {
                     // It was certainly not done, and another may lead in a moment.
@@ -180,8 +172,7 @@ impl Inner {
                 }
             }
         };
-        let applied = timeout(self.patience(), asked).await.unwrap_or(Err(Failure::Timeout))?;
-        Ok(applied)
+        timeout(self.patience(), asked).await.unwrap_or(Err(Failure::Timeout))
     }
 
     /// Proposes as the leader.
@@ -217,7 +208,6 @@ impl Inner {
                             Err(failure) => Err(failure),
                         }
                     }
-                    Leader::Nobody => Err(Failure::NoLeader),
                 };
                 match index {
                     Ok(index) => return Ok(index),
@@ -246,16 +236,27 @@ impl Inner {
                     _ => Err(Failure::NoLeader),
                 }
             }
-            Leader::Nobody => Err(Failure::NoLeader),
         }
     }
 
     /// Renews as the leader, and answers once a majority has confirmed that it still was: whoever leads after it counts
     /// from later on.
     async fn renew_here(&self, lease: LeaseId) -> Result<Option<i64>, Failure> {
-        let renewed = self.data.leases().renewed(lease, self.data.instant());
+        if !self.counts_leases() {
+            return Err(Failure::NoLeader);
+        }
+        let renew = || self.data.leases().renewed(lease, self.data.instant());
+        let mut renewed = renew();
         self.confirm().await?;
-        Ok(renewed)
+        if renewed.is_none() {
+            // It may have been agreed on before this member came to lead, and carried out only now.
+            renewed = renew();
+            if renewed.is_some() {
+                self.confirm().await?;
+            }
+        }
+        // An earlier leader may have had its end agreed on.
+        Ok(renewed.filter(|_| self.data.read().ttl(lease).is_some()))
     }
 
     pub(crate) async fn lease(&self, id: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
@@ -267,11 +268,13 @@ impl Inner {
                     _ => Err(Failure::NoLeader),
                 }
             }
-            Leader::Nobody => Err(Failure::NoLeader),
         }
     }
 
     async fn lease_here(&self, id: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
+        if !self.counts_leases() {
+            return Err(Failure::NoLeader);
+        }
         self.confirm().await?;
         let left = self.data.leases().left(id, self.data.instant());
         let store = self.data.read();
@@ -304,9 +307,9 @@ impl Inner {
 
     pub(crate) fn status(&self) -> Status {
         let leader = match self.leader() {
-            Leader::Me => self.me(),
-            Leader::Other(id, _) => id,
-            Leader::Nobody => 0,
+            Some(Leader::Me) => self.me(),
+            Some(Leader::Other(id, _)) => id,
+            None => 0,
         };
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow();
@@ -314,9 +317,9 @@ impl Inner {
         Status {
             leader,
             term: metrics.current_term,
-            committed: metrics.last_log_index.unwrap_or(0),
+            committed: self.log.committed().max(metrics.last_applied).map_or(0, |id| id.index),
             applied: metrics.last_applied.map_or(0, |id| id.index),
-            disk: self.keeper.bytes(),
+            disk: self.keeper.taken(),
             data,
             no_space: self.is_full(),
             learner: !metrics.membership_config.voter_ids().any(|id| id == self.me()),
@@ -328,7 +331,7 @@ impl Inner {
     }
 
     pub(crate) async fn stop(&self) {
-        if self.leader() == Leader::Me {
+        if self.leads() {
             _ = self.hand_over(None).await;
         }
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();

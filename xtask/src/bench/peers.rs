@@ -1,7 +1,6 @@
 //! Who is measured, and with which configuration: connections to the instance kept, no access log unless that is what
 //! is measured.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,7 +60,7 @@ pub(crate) struct Bench<'a> {
     dir: &'a Path,
     binary: &'a Path,
     /// By peer, and the admin API's.
-    ports: [u16; 6],
+    ports: Vec<u16>,
 }
 
 /// How a program is started.
@@ -78,7 +77,7 @@ pub(crate) struct Conditions<'a> {
 impl<'a> Bench<'a> {
     /// Takes free ports; configurations and logs go to `dir`.
     pub(crate) fn new(dir: &'a Path, binary: &'a Path) -> Result<Self, String> {
-        Ok(Self { dir, binary, ports: free_ports()? })
+        Ok(Self { dir, binary, ports: process::free_ports(6)? })
     }
 
     /// Where configurations and logs are.
@@ -137,17 +136,6 @@ impl<'a> Bench<'a> {
     fn nginx_pid(&self, peer: Peer) -> String {
         self.dir.join(format!("{}.pid", peer.name())).display().to_string()
     }
-}
-
-/// Ports that nobody listens on; they are all held until the last is found.
-fn free_ports() -> Result<[u16; 6], String> {
-    let held = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0"));
-    let mut ports = [0; 6];
-    for (port, listener) in ports.iter_mut().zip(held) {
-        let address = listener.and_then(|listener| listener.local_addr());
-        *port = address.map_err(|error| format!("a free port: {error}"))?.port();
-    }
-    Ok(ports)
 }
 
 fn nginx(pid: &str, upstream: &str, server: &str) -> String {

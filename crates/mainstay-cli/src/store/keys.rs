@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
+use mainstay_store::etcd::prefix_end;
 use mainstay_store::etcd::wire::etcdserverpb::watch_request::RequestUnion;
 use mainstay_store::etcd::wire::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, PutRequest, RangeRequest, WatchCreateRequest, WatchRequest,
@@ -23,23 +24,11 @@ fn span(keys: &KeysArgs) -> (Bytes, Bytes) {
     let end = match &keys.end {
         Some(end) => Bytes::copy_from_slice(end.as_bytes()),
         None if keys.from_key => all.clone(),
-        None if keys.prefix => after(&key),
+        None if keys.prefix => prefix_end(&key),
         None => Bytes::new(),
     };
     // An empty key names nothing; with all that follow it, it means every key.
     if key.is_empty() && !end.is_empty() { (all.clone(), all) } else { (key, end) }
-}
-
-/// The first key behind all that begin with this one.
-fn after(prefix: &[u8]) -> Bytes {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if last < 0xff {
-            end.push(last + 1);
-            return end.into();
-        }
-    }
-    Bytes::from_static(&[0])
 }
 
 pub(crate) async fn get(client: Client, args: &GetArgs, as_json: bool) -> Outcome {
@@ -177,17 +166,4 @@ pub(crate) async fn watch(client: Client, args: &WatchArgs, as_json: bool) -> Ou
     }
     drop(ask);
     Err(Trouble::failed("the store has ended the watch"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_before_the_first_key_that_does_not_begin_with_it() {
-        assert_eq!(after(b"ab"), "ac");
-        assert_eq!(&after(b"a\xff")[..], b"b");
-        assert_eq!(&after(b"\xff\xff")[..], [0]);
-        assert_eq!(&after(b"")[..], [0]);
-    }
 }

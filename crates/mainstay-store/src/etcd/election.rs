@@ -62,7 +62,7 @@ impl Observer {
 }
 
 fn changes(prefix: &Bytes, from: Revision) -> Watch {
-    Watch { span: hold::span(prefix), from, puts: true, deletes: true, previous: false }
+    Watch { span: Span::prefix(prefix.clone()), from, puts: true, deletes: true, previous: false }
 }
 
 #[async_trait]

@@ -25,18 +25,9 @@ pub(crate) fn queue(name: &[u8]) -> Bytes {
     [name, b"/"].concat().into()
 }
 
-/// All keys that begin with this, which ends with a byte that has a next.
-pub(crate) fn span(prefix: &Bytes) -> Span {
-    let mut end = prefix.to_vec();
-    if let Some(last) = end.last_mut() {
-        *last += 1;
-    }
-    Span::of(prefix.clone(), end.into())
-}
-
 /// The key that was made first.
 pub(crate) fn first(prefix: &Bytes) -> Range {
-    Range { limit: 1, order: Some((SortBy::Create, Order::Ascending)), ..Range::all(span(prefix)) }
+    Range { limit: 1, order: Some((SortBy::Create, Order::Ascending)), ..Range::all(Span::prefix(prefix.clone())) }
 }
 
 /// A key is as it was when it was made at this revision: not gone, and not made anew.
@@ -111,7 +102,7 @@ impl Place {
             limit: 1,
             order: Some((SortBy::Create, Order::Descending)),
             max_create: self.made - 1,
-            ..Range::all(span(prefix))
+            ..Range::all(Span::prefix(prefix.clone()))
         };
         loop {
             let (header, mut found) = read(&self.face, &before).await?;

@@ -90,13 +90,13 @@ fn metrics(face: &Face) -> String {
     put("etcd_server_is_learner", "gauge", "Whether this member learns.", u64::from(status.learner));
     put(
         "etcd_server_proposals_committed_total",
-        "gauge",
+        "counter",
         "The last entry of the log that a majority has.",
         status.committed,
     );
     put(
         "etcd_server_proposals_applied_total",
-        "gauge",
+        "counter",
         "The last entry of the log that was carried out.",
         status.applied,
     );
@@ -108,6 +108,10 @@ fn metrics(face: &Face) -> String {
     put("mainstay_store_revision", "gauge", "The revision that the data stands at.", revision);
     head(&mut out, "etcd_server_version", "gauge", "The version of etcd that this is taken for.");
     out += &format!("etcd_server_version{{server_version=\"{VERSION}\"}} 1\n");
+    let flushes = face.engine.flushes();
+    head(&mut out, "mainstay_store_flush_seconds", "summary", "How long flushes of the log took.");
+    out += &format!("mainstay_store_flush_seconds_sum {}\n", flushes.total.as_secs_f64());
+    out += &format!("mainstay_store_flush_seconds_count {}\n", flushes.count);
     face.counts.write(&mut out);
     out
 }

@@ -47,18 +47,14 @@ impl Inner {
             Message::Would { last } => Message::WouldVote(self.would(last)),
             Message::Propose(bytes) => {
                 let command = Command::decode(&bytes).map_err(|_| Failure::Refused(Refused::Unreadable))?;
-                if self.leader() != super::Leader::Me {
+                if !self.leads() {
                     return Err(Failure::NoLeader);
                 }
                 Message::Applied(self.propose_here(&command, bytes).await?)
             }
             Message::Confirm => Message::Confirmed(self.confirm_here().await?),
-            Message::Renew(lease) if self.leader() == super::Leader::Me => {
-                Message::Renewed(self.renew_here(lease).await?)
-            }
-            Message::Lease { id, keys } if self.leader() == super::Leader::Me => {
-                Message::LeaseIs(self.lease_here(id, keys).await?)
-            }
+            Message::Renew(lease) if self.leads() => Message::Renewed(self.renew_here(lease).await?),
+            Message::Lease { id, keys } if self.leads() => Message::LeaseIs(self.lease_here(id, keys).await?),
             Message::Client(client) => {
                 self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(from, client);
                 Message::ClientIs(self.settings.client.clone())
@@ -109,7 +105,7 @@ impl Inner {
 
     /// Whether this member would vote for one whose log ends there.
     pub(super) fn would(&self, last: Option<LogId>) -> bool {
-        let follows = self.leader() == super::Leader::Me || self.elector().follows(self.now());
+        let follows = self.leads() || self.elector().follows(self.now());
         self.may_vote(last) && self.log.last().is_ok_and(|ours| elector::would(last, ours, follows))
     }
 }

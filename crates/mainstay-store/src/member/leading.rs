@@ -10,8 +10,8 @@ use mainstay_mvcc::{Command, Revision};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::Inner;
 use super::encoded;
-use super::{Inner, Leader};
 use crate::elector::Act;
 use crate::engine::Failure;
 use crate::peer::{Lane, Message};
@@ -102,26 +102,33 @@ impl Inner {
         }
     }
 
-    /// Counts the time of leases for as long as this member leads.
+    /// Counts the time of leases in the term in which this member leads, from the first moment that it matters; whether it
+    /// leads.
+    pub(super) fn counts_leases(&self) -> bool {
+        let (leads, term) = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow();
+            (metrics.state.is_leader(), metrics.current_term)
+        };
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !leads {
+            if counted.take().is_some() {
+                self.data.leases().follow();
+            }
+        } else if *counted != Some(term) {
+            let store = self.data.read();
+            self.data.leases().lead(self.data.instant(), store.leases());
+            *counted = Some(term);
+        }
+        leads
+    }
+
+    /// Has leases end that nobody has kept alive.
     pub(super) async fn expire(self: Arc<Self>) {
-        let mut leads = None;
         loop {
             sleep(LEASES).await;
-            let (is_leader, term) = {
-                let metrics = self.raft.metrics();
-                let metrics = metrics.borrow();
-                (metrics.state.is_leader(), metrics.current_term)
-            };
-            if !is_leader {
-                if leads.take().is_some() {
-                    self.data.leases().follow();
-                }
+            if !self.counts_leases() {
                 continue;
-            }
-            if leads != Some(term) {
-                let store = self.data.read();
-                self.data.leases().lead(self.data.instant(), store.leases());
-                leads = Some(term);
             }
             let due = self.data.leases().due(self.data.instant(), EXPIRE);
             if due.is_empty() {
@@ -145,7 +152,7 @@ impl Inner {
                 continue;
             }
             let Some(revision) = past.pop_front() else { continue };
-            if self.leader() == Leader::Me && revision > self.data.read().compacted() {
+            if self.leads() && revision > self.data.read().compacted() {
                 let command = Command::Compact(revision);
                 _ = self.propose_here(&command, encoded(&command)).await;
             }
@@ -166,11 +173,11 @@ impl Inner {
         }
     }
 
-    /// Looks whether the disk has room.
-    pub(super) async fn look_for_room(self: Arc<Self>) {
+    /// Looks what becomes of the disk.
+    pub(super) async fn look_at_disk(self: Arc<Self>) {
         loop {
-            let (keeper, directory) = (self.keeper.clone(), self.settings.directory.clone());
-            _ = tokio::task::spawn_blocking(move || keeper.look_for_room(&directory)).await;
+            let keeper = self.keeper.clone();
+            _ = tokio::task::spawn_blocking(move || keeper.look_at_disk()).await;
             sleep(Duration::from_secs(1)).await;
         }
     }
@@ -194,7 +201,7 @@ impl Inner {
 
     /// Hands leadership to a member, or to the one whose log is longest.
     pub(crate) async fn hand_over(&self, to: Option<MemberId>) -> Result<(), Failure> {
-        if self.leader() != Leader::Me {
+        if !self.leads() {
             return Err(Failure::NoLeader);
         }
         let heir = {

@@ -79,6 +79,7 @@ impl Inner {
                 proposals,
                 confirmations,
                 receiving: tokio::sync::Mutex::new(None),
+                counted: Mutex::new(None),
                 yielding: AtomicBool::new(false),
                 rounds: AtomicU64::new(0),
                 tasks: Mutex::new(Some(tasks)),
@@ -99,7 +100,7 @@ impl Inner {
         tasks.spawn(Arc::clone(self).compact());
         tasks.spawn(Arc::clone(self).tidy());
         tasks.spawn(Arc::clone(self).introduce());
-        tasks.spawn(Arc::clone(self).look_for_room());
+        tasks.spawn(Arc::clone(self).look_at_disk());
         let watches = self.data.watches.clone();
         tasks.spawn(async move { watches.run().await });
     }

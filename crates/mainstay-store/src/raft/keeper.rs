@@ -3,13 +3,13 @@
 //! A snapshot is what the engine of consensus says of it, as a note, and the data in pieces. The last two are kept and the
 //! log reaches back to the older one, so that a member whose newest snapshot is damaged can still start.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use mainstay_mvcc::{Restore, Saving, Store};
+use mainstay_mvcc::{Restore, Store};
 use mainstay_wal::{
     Disk, Flush, Log, Options, RealDisk, Refusal, Snapshot as File, SnapshotWriter, Snapshots, Writer, WriterOptions,
 };
@@ -23,9 +23,6 @@ use crate::data::{Data, Reached};
 use crate::engine::Failure;
 use crate::member::StartError;
 use crate::settings::Settings;
-
-/// How much of the data is gathered under one lock of the store, in bytes: a fraction of a millisecond.
-const PIECE: usize = 256 << 10;
 
 /// How many pieces wait between who gathers or receives and who writes.
 const WAITING: usize = 4;
@@ -49,6 +46,9 @@ struct Kept {
     /// How much was written when the last snapshot began.
     at_snapshot: AtomicU64,
     full: AtomicBool,
+    directory: PathBuf,
+    /// What the directory takes.
+    taken: AtomicU64,
     snapshot_after: u64,
 }
 
@@ -66,8 +66,6 @@ pub struct Flushes {
     pub count: u64,
     /// How long it took altogether.
     pub total: Duration,
-    /// How long it took at most.
-    pub longest: Duration,
 }
 
 /// A member's data, opened.
@@ -102,10 +100,18 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, StartError> {
     let on_flush = Box::new(move |flush| counted.add(flush));
     let writer = Writer::start(log, WriterOptions { on_flush, ..WriterOptions::default() }).map_err(refused)?;
     let writer = Arc::new(writer);
-    let (at_snapshot, full) = (AtomicU64::new(0), AtomicBool::new(false));
-    let snapshot_after = settings.snapshot_after;
-    let kept = Kept { writer: Arc::clone(&writer), snapshots, count, at_snapshot, full, snapshot_after };
+    let kept = Kept {
+        writer: Arc::clone(&writer),
+        snapshots,
+        count,
+        at_snapshot: AtomicU64::new(0),
+        full: AtomicBool::new(false),
+        directory: settings.directory.clone(),
+        taken: AtomicU64::new(0),
+        snapshot_after: settings.snapshot_after,
+    };
     let keeper = Keeper(Arc::new(kept));
+    keeper.look_at_disk();
     let data = Arc::new(Data::new(store, reached));
     let machine = Machine::new(Arc::clone(&data), keeper.clone());
     Ok(Opened { log: LogStore::new(writer, keeper.clone(), beside), machine, keeper, data })
@@ -117,7 +123,6 @@ impl Count {
         let mut flushes = self.flushes();
         flushes.count += 1;
         flushes.total += flush.flush;
-        flushes.longest = flushes.longest.max(flush.flush);
     }
 
     fn flushes(&self) -> MutexGuard<'_, Flushes> {
@@ -141,8 +146,11 @@ impl Keeper {
         self.0.full.load(Ordering::Relaxed)
     }
 
-    /// Looks how much room the disk has.
-    pub(crate) fn look_for_room(&self, directory: &Path) {
+    /// Looks how much the member takes of its disk, and how much room that has.
+    pub(crate) fn look_at_disk(&self) {
+        let Kept { directory, taken, .. } = &*self.0;
+        let lengths = ["log", "snapshots"].map(|part| length(&directory.join(part)));
+        taken.store(lengths.iter().sum(), Ordering::Relaxed);
         // A disk that does not say is not taken for a full one.
         let free = RealDisk.free_space(directory).unwrap_or(u64::MAX);
         let full = free < FREE_MIN;
@@ -168,20 +176,25 @@ impl Keeper {
         *self.0.count.flushes()
     }
 
+    /// What the log and the snapshots took of the disk when it was last looked at, in bytes.
+    pub(crate) fn taken(&self) -> u64 {
+        self.0.taken.load(Ordering::Relaxed)
+    }
+
     /// How much was written to the log since the member started, and what was there then.
-    pub(crate) fn bytes(&self) -> u64 {
+    fn written(&self) -> u64 {
         self.0.count.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether the log has grown by so much that a snapshot of the data, of so many bytes, is to take its place.
     pub(crate) fn wants_snapshot(&self, data: u64) -> bool {
-        let grown = self.bytes().saturating_sub(self.0.at_snapshot.load(Ordering::Relaxed));
+        let grown = self.written().saturating_sub(self.0.at_snapshot.load(Ordering::Relaxed));
         grown > self.0.snapshot_after.max(data)
     }
 
     /// A snapshot is being made of what has been written so far.
     pub(crate) fn snapshot_began(&self) {
-        self.0.at_snapshot.store(self.bytes(), Ordering::Relaxed);
+        self.0.at_snapshot.store(self.written(), Ordering::Relaxed);
     }
 
     /// The newest snapshot that is whole.
@@ -210,6 +223,12 @@ impl Keeper {
         });
         Ok(Receiving { vote, meta, pieces, written })
     }
+}
+
+/// The lengths of the files in a directory, all together; what cannot be looked at counts as nothing.
+fn length(directory: &Path) -> u64 {
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
 fn note(meta: &Meta) -> Bytes {
@@ -307,11 +326,7 @@ pub(crate) fn build(data: &Data, keeper: &Keeper) -> Result<(Meta, SnapshotFile)
     };
     let snapshots = keeper.0.snapshots.clone();
     let mut writer = snapshots.create(index, note(&meta))?;
-    let mut saving = Saving::new(pin);
-    while let Some(piece) = {
-        let store = data.read();
-        store.piece(&mut saving, PIECE)
-    } {
+    for piece in data.pieces(pin) {
         writer.write(&piece)?;
     }
     let file = writer.finish()?;

@@ -68,6 +68,11 @@ impl LogStore {
         Ok(last.or(self.beside().purged))
     }
 
+    /// The last entry that a majority is known to have.
+    pub(crate) fn committed(&self) -> Option<LogId> {
+        self.beside().committed
+    }
+
     fn beside(&self) -> MutexGuard<'_, Beside> {
         self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -97,14 +97,13 @@ impl RaftStateMachine<Types> for Machine {
         let file = *snapshot;
         let store = tokio::task::spawn_blocking(move || file.restore()).await;
         let store = store.map_err(|error| reading(error.to_string()))?.map_err(&reading)?;
-        let leases: Vec<_> = store.leases().collect();
         {
             let mut kept = self.data.write();
             *kept = store;
             *self.data.reached() = Reached { applied: meta.last_log_id, members: meta.last_membership.clone() };
         }
         self.data.watches.replaced();
-        self.data.leases().lead(self.data.instant(), leases);
+        self.data.leases().follow();
         self.data.publish();
         Ok(())
     }

@@ -194,3 +194,22 @@ async fn two_that_forgot_do_not_agree_that_nothing_ever_was() {
         assert_eq!(get(cluster.member(name), "a").await.unwrap().unwrap().value, "2");
     }
 }
+
+#[tokio::test]
+async fn a_lease_lives_on_under_a_new_leader_from_its_first_moment() {
+    let mut cluster = Cluster::of(3).await;
+    let asked = cluster.any().clone();
+    asked.propose(Command::Grant { id: 7, ttl: 60 }).await.unwrap();
+    for _ in 0..2 {
+        let leader = cluster.leader().await;
+        if cluster.member(&leader).header().member == asked.header().member {
+            asked.hand_over(cluster.all().map(|(_, engine)| engine.header().member).last().unwrap()).await.unwrap();
+            continue;
+        }
+        cluster.stop(&leader).await;
+        // The first that the new leader is asked, as soon as there is one.
+        assert_eq!(asked.renew(7).await, Ok(Some(60)));
+        assert_eq!(asked.lease(7, false).await.unwrap().unwrap().granted, 60);
+        cluster.start(&leader).await;
+    }
+}

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use futures_util::{StreamExt as _, stream};
 use mainstay_store::etcd::wire::etcdserverpb as pb;
 use mainstay_store::etcd::wire::etcdserverpb::watch_request::RequestUnion;
-use mainstay_store::etcd::{Settings, serve};
+use mainstay_store::etcd::{Settings, prefix_end, serve};
 use pb::kv_client::KvClient;
 use pb::lease_client::LeaseClient;
 use pb::watch_client::WatchClient;
@@ -119,9 +119,7 @@ pub(crate) fn watch(key: &str) -> pb::WatchCreateRequest {
 
 /// A watch of all keys that begin with this.
 pub(crate) fn watch_prefix(prefix: &str) -> pb::WatchCreateRequest {
-    let mut end = prefix.as_bytes().to_vec();
-    *end.last_mut().unwrap() += 1;
-    pb::WatchCreateRequest { range_end: end.into(), ..watch(prefix) }
+    pb::WatchCreateRequest { range_end: prefix_end(prefix.as_bytes()), ..watch(prefix) }
 }
 
 pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
