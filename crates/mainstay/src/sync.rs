@@ -27,6 +27,6 @@ mod bulkhead;
 mod rate_limit;
 
 pub use breaker::{Breaker, BreakerOpen, Entered, Rejected};
-pub use bulkhead::{Acquire, Bulkhead, NoPermit, Permit};
+pub use bulkhead::{Acquire, Bulkhead, NoPermit, OwnedPermit, Permit};
 pub(crate) use rate_limit::Place;
 pub use rate_limit::{AcquirePlace, Limited, RateLimiter};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -77,11 +78,30 @@ const fn in_words(why: &Turn) -> &'static str {
 /// The right to run. It comes back when this is dropped.
 #[derive(Debug)]
 #[must_use = "a permit comes back when it is dropped"]
-pub struct Permit {
-    inner: Arc<Inner>,
-    /// When it was given and how many were out; `None` where nobody wants to know.
-    began: Option<(Instant, u32)>,
+pub struct Permit<'b> {
+    bulkhead: &'b Bulkhead,
+    began: Began,
 }
+
+/// A permit that outlives the handle it was asked of, as a task needs that is started with it.
+///
+/// ```
+/// # use mainstay::{BulkheadSettings, Limit, sync::Bulkhead};
+/// # let pool = Bulkhead::new(&BulkheadSettings { concurrency: Limit::At(1), ..BulkheadSettings::default() });
+/// let permit = pool.try_acquire().expect("nobody else is here").into_owned();
+/// let work = std::thread::spawn(move || drop(permit));
+/// # work.join().unwrap();
+/// # assert!(pool.try_acquire().is_some());
+/// ```
+#[derive(Debug)]
+#[must_use = "a permit comes back when it is dropped"]
+pub struct OwnedPermit {
+    bulkhead: Bulkhead,
+    began: Began,
+}
+
+/// When a permit was given and how many were out; `None` where nobody wants to know.
+type Began = Option<(Instant, u32)>;
 
 impl Bulkhead {
     /// All permits are free.
@@ -106,17 +126,20 @@ impl Bulkhead {
 
     /// A permit, if one is free and nobody waits.
     #[must_use]
-    pub fn try_acquire(&self) -> Option<Permit> {
+    #[inline]
+    pub fn try_acquire(&self) -> Option<Permit<'_>> {
         let mut state = self.inner.state();
         state.decisions.try_enter(Priority::Normal).then(|| self.permit(&state))
     }
 
     /// Waits for a permit, as long as [`BulkheadSettings::queue_timeout`] says.
+    #[inline]
     pub fn acquire(&self) -> Acquire<'_> {
         self.acquire_by(Priority::Normal)
     }
 
     /// The same for something that matters more or less.
+    #[inline]
     pub const fn acquire_by(&self, priority: Priority) -> Acquire<'_> {
         Acquire { place: Place { bulkhead: self, call: None }, priority, patience: Patience::Untried }
     }
@@ -125,7 +148,7 @@ impl Bulkhead {
     ///
     /// # Errors
     /// [`NoPermit`] when none came free in time.
-    pub fn acquire_blocking(&self) -> Result<Permit, NoPermit> {
+    pub fn acquire_blocking(&self) -> Result<Permit<'_>, NoPermit> {
         struct Unpark(Thread);
         impl Wake for Unpark {
             fn wake(self: Arc<Self>) {
@@ -161,9 +184,9 @@ impl Bulkhead {
         self.inner.state().decisions.limit()
     }
 
-    fn permit(&self, state: &State) -> Permit {
+    fn permit(&self, state: &State) -> Permit<'_> {
         let began = self.inner.is_adaptive.then(|| (self.inner.time.now(), state.decisions.in_flight()));
-        Permit { inner: Arc::clone(&self.inner), began }
+        Permit { bulkhead: self, began }
     }
 }
 
@@ -171,6 +194,28 @@ impl Inner {
     // The decisions leave whole what a panic would interrupt.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_back(&self, began: Began) {
+        let mut state = self.state();
+        if began.is_none() && state.decisions.is_idle() {
+            state.decisions.release(Instant::ORIGIN);
+            return;
+        }
+        let now = self.time.now();
+        if let Some((began, in_flight)) = began {
+            let held = now.since(began);
+            state.served = Duration::from_nanos(state.served.as_nanos() / 8 * 7 + held.as_nanos() / 8);
+            state.decisions.observe(in_flight, Sample::Answered(held));
+            if now >= state.poke_at {
+                state.poke_at = now + POKE_EVERY;
+                state.decisions.poke(now);
+            }
+        }
+        state.decisions.release(now);
+        let woken = state.admit(now);
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -195,31 +240,24 @@ impl State {
     }
 }
 
-impl Drop for Permit {
+impl Permit<'_> {
+    /// The same permit for whoever cannot borrow the bulkhead.
+    pub fn into_owned(self) -> OwnedPermit {
+        let permit = ManuallyDrop::new(self);
+        OwnedPermit { bulkhead: permit.bulkhead.clone(), began: permit.began }
+    }
+}
+
+impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let mut state = self.inner.state();
-        let woken = match self.began {
-            None if state.decisions.is_idle() => {
-                state.decisions.release(Instant::ORIGIN);
-                None
-            }
-            began => {
-                let now = self.inner.time.now();
-                if let Some((began, in_flight)) = began {
-                    let held = now.since(began);
-                    state.served = Duration::from_nanos(state.served.as_nanos() / 8 * 7 + held.as_nanos() / 8);
-                    state.decisions.observe(in_flight, Sample::Answered(held));
-                    if now >= state.poke_at {
-                        state.poke_at = now + POKE_EVERY;
-                        state.decisions.poke(now);
-                    }
-                }
-                state.decisions.release(now);
-                state.admit(now)
-            }
-        };
-        drop(state);
-        woken.into_iter().for_each(Waker::wake);
+        self.bulkhead.inner.take_back(self.began);
+    }
+}
+
+impl Drop for OwnedPermit {
+    fn drop(&mut self) {
+        self.bulkhead.inner.take_back(self.began);
     }
 }
 
@@ -254,8 +292,17 @@ struct Place<'b> {
 }
 
 impl Drop for Place<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(call) = self.call else { return };
+        if let Some(call) = self.call {
+            self.leave(call);
+        }
+    }
+}
+
+impl Place<'_> {
+    #[cold]
+    fn leave(&self, call: CallId) {
         let inner = &self.bulkhead.inner;
         let now = inner.time.now();
         let mut state = inner.state();
@@ -271,10 +318,10 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Acquire<'_> {
+impl<'b> Acquire<'b> {
     /// Its turn, once it has come.
     #[inline]
-    fn poll_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Permit, NoPermit>> {
+    fn poll_turn(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Permit<'b>, NoPermit>> {
         let bulkhead = self.place.bulkhead;
         let mut state = bulkhead.inner.state();
         if self.place.call.is_none() && state.decisions.try_enter(self.priority) {
@@ -283,11 +330,12 @@ impl Acquire<'_> {
         self.poll_queue(state, cx)
     }
 
+    #[cold]
     fn poll_queue(
         self: Pin<&mut Self>,
         mut state: MutexGuard<'_, State>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Permit, NoPermit>> {
+    ) -> Poll<Result<Permit<'b>, NoPermit>> {
         let mut this = self.project();
         let bulkhead = this.place.bulkhead;
         let Some(call) = this.place.call else {
@@ -321,7 +369,7 @@ impl Acquire<'_> {
         }
     }
 
-    fn poll_patience(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Permit, NoPermit>> {
+    fn poll_patience(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Permit<'b>, NoPermit>> {
         let mut this = self.project();
         if let Patience::Until { at } = *this.patience {
             let sleep = this.place.bulkhead.inner.time.sleep_until(at);
@@ -334,8 +382,8 @@ impl Acquire<'_> {
     }
 }
 
-impl Future for Acquire<'_> {
-    type Output = Result<Permit, NoPermit>;
+impl<'b> Future for Acquire<'b> {
+    type Output = Result<Permit<'b>, NoPermit>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
