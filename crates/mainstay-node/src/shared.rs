@@ -146,11 +146,14 @@ fn words(list: &Value) -> String {
 /// The keys that differ and that only a start takes on.
 fn needs_start(before: &Config, after: &Config) -> Vec<&'static str> {
     let changed = [
+        ("node.name", before.node.name != after.node.name),
         ("node.workers", before.node.workers != after.node.workers),
+        ("node.data_dir", before.node.data_dir != after.node.data_dir),
         ("admin.address", before.admin.address != after.admin.address),
         ("admin.probe", before.admin.probe != after.admin.probe),
         ("log", before.log != after.log),
         ("explain", before.explain != after.explain),
+        ("store", before.store != after.store),
     ];
     changed.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
 }
@@ -276,5 +279,45 @@ fn service_figures(state: &ServiceState) -> ServiceFigures {
         keys: state.keys,
         stale: state.stale,
         endpoints: view.endpoints.iter().map(endpoint).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_config::{Source, load};
+
+    use super::*;
+
+    /// The page of the configuration, which names the keys that only a start takes on.
+    const PAGE: &str = include_str!("../../../docs/reference/configuration.md");
+
+    fn config(text: &str) -> Config {
+        load(&Source::new("mainstay.toml", text)).unwrap().config
+    }
+
+    #[test]
+    fn what_only_a_start_takes_on_is_told_and_stands_in_the_reference() {
+        let before = config("[store]");
+        assert!(needs_start(&before, &before).is_empty());
+        let after = config(
+            "node = { name = 'n2', workers = 3, data_dir = '/srv' }\n\
+             admin = { address = '127.0.0.1:9901', probe = '127.0.0.1:9902' }\n\
+             log = { level = 'warn' }\n\
+             explain = { keep = 'off' }\n\
+             store = { quota = '1GiB' }\n",
+        );
+        let told = needs_start(&before, &after);
+        let listed = PAGE.split("These are read at the start only;").nth(1).unwrap().split("\n\n").next().unwrap();
+        for key in &told {
+            assert!(listed.contains(&format!("`{key}`")) || listed.contains(&format!("`[{key}]`")), "{key}: {listed}");
+        }
+        assert_eq!(listed.matches('`').count(), 2 * told.len(), "{told:?}: {listed}");
+    }
+
+    #[test]
+    fn a_store_that_comes_or_goes_waits_for_a_start() {
+        let (with, without) = (config("[store]"), config("[[listener]]\nname = 'web'\naddress = '127.0.0.1:8080'"));
+        assert_eq!(needs_start(&without, &with), ["store"]);
+        assert_eq!(needs_start(&with, &without), ["store"]);
     }
 }
