@@ -103,7 +103,12 @@ fn metrics(face: &Face) -> String {
     put("etcd_mvcc_db_total_size_in_bytes", "gauge", "What log and snapshots take on disk.", status.disk);
     put("etcd_mvcc_db_total_size_in_use_in_bytes", "gauge", "What the data takes: what the quota counts.", status.data);
     put("mainstay_store_term", "gauge", "The term.", status.term);
-    put("mainstay_store_no_space", "gauge", "Whether the quota has been reached.", u64::from(status.no_space));
+    put(
+        "mainstay_store_no_space",
+        "gauge",
+        "Whether the quota is reached or the disk is nearly full.",
+        u64::from(status.no_space),
+    );
     let revision = u64::try_from(face.engine.header().revision).unwrap_or_default();
     put("mainstay_store_revision", "gauge", "The revision that the data stands at.", revision);
     head(&mut out, "etcd_server_version", "gauge", "The version of etcd that this is taken for.");
