@@ -5,6 +5,7 @@
 
 mod class;
 mod crc;
+mod fnv;
 mod id;
 pub mod math;
 mod number;
@@ -14,6 +15,7 @@ mod units;
 
 pub use class::{Certainty, Failure, MethodClass, Origin};
 pub use crc::{Crc, crc};
+pub use fnv::fnv;
 pub use id::{CallId, EndpointId};
 pub use seed::{Purpose, Seed, below, unit};
 pub use time::{Deadline, Duration, Instant, ParseDurationError, UnixTime, earliest};

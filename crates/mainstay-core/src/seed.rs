@@ -7,6 +7,8 @@
 //!
 //! This is version 1 of the scheme; another version would be another type, because stored seeds must keep their meaning.
 
+use crate::fnv::fnv;
+
 /// Where all luck of one owner comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seed(u64);
@@ -55,11 +57,8 @@ impl Seed {
     /// A seed of its own for the part named `label`.
     #[must_use]
     pub fn derive(self, label: &str) -> Self {
-        // FNV-1a over the label, then mixed: the labels are few and ours.
-        let hash = label
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        Self(mix(self.0 ^ mix(hash)))
+        // The labels are few and ours.
+        Self(mix(self.0 ^ mix(fnv(label.bytes()))))
     }
 
     /// 64 evenly distributed bits for the `counter`-th subject (a call), its `attempt` and a `purpose`.

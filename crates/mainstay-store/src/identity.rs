@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use mainstay_core::fnv;
 use serde::{Deserialize, Serialize};
 
 use crate::raft::MemberId;
@@ -65,7 +66,7 @@ pub enum Mistaken {
 
 /// The number of the member of this name.
 pub(crate) fn number(name: &str) -> MemberId {
-    digest(name.as_bytes()).max(1)
+    fnv(name.bytes()).max(1)
 }
 
 impl Identity {
@@ -105,7 +106,7 @@ impl Identity {
         if named.len() < 2 {
             text.push_str(&format!("{}={}", settings.name, settings.peer));
         }
-        let cluster = digest(text.as_bytes()).max(1);
+        let cluster = fnv(text.bytes()).max(1);
         let whole = named.len() < 2;
         Ok(Self { name: settings.name.clone(), member: number(&settings.name), cluster, whole })
     }
@@ -120,11 +121,6 @@ impl Identity {
         fs::rename(&aside, &path)?;
         fs::File::open(directory)?.sync_all()
     }
-}
-
-/// FNV-1a with 64 bits (Fowler, Noll, Vo), which is the same everywhere; it only tells names apart.
-fn digest(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use mainstay_core::{Purpose, Seed};
+use mainstay_core::{Purpose, Seed, fnv};
 
 /// Points per unit of weight: enough for shares that differ by about a tenth.
 const POINTS: u64 = 160;
@@ -58,15 +58,13 @@ fn halvings(total: u64) -> u32 {
     (0..64).find(|halvings| points >> halvings <= u128::from(POINTS_MAX)).unwrap_or(64)
 }
 
-/// FNV-1a over the address; whoever uses it mixes it further.
+/// The hash of an address; whoever uses it mixes it further.
 pub(super) fn hash_of(address: &SocketAddr) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    let start = 0xcbf2_9ce4_8422_2325;
-    let host = match address.ip() {
-        IpAddr::V4(ip) => ip.octets().iter().fold(start, step),
-        IpAddr::V6(ip) => ip.octets().iter().fold(start, step),
-    };
-    address.port().to_be_bytes().iter().fold(host, step)
+    let port = address.port().to_be_bytes();
+    match address.ip() {
+        IpAddr::V4(ip) => fnv(ip.octets().into_iter().chain(port)),
+        IpAddr::V6(ip) => fnv(ip.octets().into_iter().chain(port)),
+    }
 }
 
 #[cfg(test)]
