@@ -19,4 +19,4 @@ pub use identity::Mistaken;
 pub use member::StartError;
 pub use raft::Flushes;
 pub use settings::Settings;
-pub use watch::{Seen, Watcher, Watches};
+pub use watch::{Seen, Watcher};

@@ -29,7 +29,7 @@ pub enum Seen {
 
 /// The watches of one member. A clone is another handle of the same.
 #[derive(Debug, Clone)]
-pub struct Watches {
+pub(crate) struct Watches {
     room: Arc<Room>,
 }
 
@@ -50,7 +50,7 @@ struct Hearing {
 impl Watches {
     /// Those of a store that others share and change.
     #[must_use]
-    pub fn new(store: Arc<RwLock<Store>>) -> Self {
+    pub(crate) fn new(store: Arc<RwLock<Store>>) -> Self {
         let hearing = {
             let mut store = store.write().unwrap_or_else(PoisonError::into_inner);
             Hearing { hub: Hub::new(store.revision()), mark: store.mark() }
@@ -59,12 +59,12 @@ impl Watches {
     }
 
     /// Says that something was applied. It takes no lock.
-    pub fn applied(&self) {
+    pub(crate) fn applied(&self) {
         self.room.applied.notify_one();
     }
 
     /// Says that the store behind the lock is another one now: a snapshot was taken on.
-    pub fn replaced(&self) {
+    pub(crate) fn replaced(&self) {
         let mut hearing = self.room.hearing();
         hearing.mark = self.room.store.write().unwrap_or_else(PoisonError::into_inner).mark();
         hearing.mark.passed(hearing.hub.passed());
@@ -73,7 +73,7 @@ impl Watches {
     }
 
     /// Lets watchers hear what was applied, for as long as it is polled.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         loop {
             self.room.applied.notified().await;
             while self.room.hear_some() {
@@ -84,19 +84,13 @@ impl Watches {
 
     /// Watches keys.
     #[must_use]
-    pub fn open(&self, watch: Watch) -> Watcher {
+    pub(crate) fn open(&self, watch: Watch) -> Watcher {
         let woken = Arc::new(Notify::new());
         let mut hearing = self.room.hearing();
         let cursor = self.room.store().watch(watch);
         let id = hearing.hub.join(cursor.watch(), cursor.next(), Arc::clone(&woken));
         drop(hearing);
         Watcher { room: Arc::clone(&self.room), cursor, until: 0, id, woken }
-    }
-
-    /// How many watch.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.room.hearing().hub.len()
     }
 }
 
@@ -232,6 +226,10 @@ mod tests {
             }))
         }
 
+        fn watchers(&self) -> usize {
+            self.watches.room.hearing().hub.len()
+        }
+
         fn hear(&self) {
             while self.watches.room.hear_some() {}
         }
@@ -351,9 +349,9 @@ mod tests {
     fn who_leaves_is_forgotten() {
         let member = Member::new();
         let watchers: Vec<_> = ["a", "a", "b"].map(|key| member.watches.open(watch(key, "z", 0))).into();
-        assert_eq!(member.watches.count(), 3);
+        assert_eq!(member.watchers(), 3);
         drop(watchers);
-        assert_eq!(member.watches.count(), 0);
+        assert_eq!(member.watchers(), 0);
         member.put("a");
         member.hear();
     }

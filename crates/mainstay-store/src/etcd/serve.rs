@@ -24,8 +24,6 @@ use crate::engine::Engine;
 pub struct Settings {
     /// The largest request in bytes: 1.5 MiB, as etcd's (`--max-request-bytes`).
     pub max_request: usize,
-    /// Connections at the same time.
-    pub max_connections: usize,
     /// Calls at the same time on one connection. etcd sets no bound; a client that has more waits for the first to end.
     pub max_streams: u32,
     /// How long a dead leader goes unnoticed at the most. A lease is no shorter than one and a half of it, and a stream
@@ -33,22 +31,15 @@ pub struct Settings {
     pub election: Duration,
     /// How often a watch that wants it hears how far it is when nothing happens: 10 minutes, as etcd's.
     pub progress: Duration,
-    /// How long a connection may be silent before it is asked whether it lives.
-    pub keep_alive: Duration,
-    /// How long a stopping member waits for calls to end.
-    pub drain: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             max_request: 1536 * 1024,
-            max_connections: 16_384,
             max_streams: 4096,
             election: Duration::from_secs(1),
             progress: Duration::from_secs(600),
-            keep_alive: Duration::from_secs(30),
-            drain: Duration::from_secs(5),
         }
     }
 }
@@ -64,6 +55,16 @@ impl Settings {
     }
 }
 
+/// Connections at the same time.
+const CONNECTIONS: usize = 16_384;
+
+/// How long a stopping member waits for calls to end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long a connection may be silent before it is asked whether it lives, and how long it has to say so.
+const SILENCE: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(20);
+
 /// How long a connection may be silent at its beginning, and a head of HTTP/1.1 may take.
 const HEAD: Duration = Duration::from_secs(10);
 
@@ -74,14 +75,14 @@ const MAX_HEAD: usize = 16 * 1024;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// Serves etcd's clients on a listener until `stop` is there; then no connection is taken, and those that are open have
-/// [`Settings::drain`] to end their calls. Watches end at once: they would never.
+/// Serves etcd's clients on a listener until `stop` is there; then no connection is taken, and those that are open have 5 s
+/// to end their calls. Watches end at once: they would never.
 pub async fn serve(engine: Engine, listener: TcpListener, settings: Settings, stop: impl Future<Output = ()>) {
     let settings = Arc::new(settings);
     let (stopping, stopped) = watch::channel(());
     let face = Face { engine, settings: settings.clone(), counts: Arc::default(), stopping: stopped.clone() };
     let door = Door::new(face);
-    let free = Arc::new(Semaphore::new(settings.max_connections));
+    let free = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     tokio::pin!(stop);
     loop {
@@ -101,7 +102,7 @@ pub async fn serve(engine: Engine, listener: TcpListener, settings: Settings, st
     drop((listener, stopping));
     let ended = async { while connections.join_next().await.is_some() {} };
     // Whoever has not ended by then is cut off with the set.
-    drop(tokio::time::timeout(settings.drain, ended).await);
+    drop(tokio::time::timeout(DRAIN, ended).await);
 }
 
 /// The next connection, once there is a place for it. A failure to accept is that connection's, or the lack of
@@ -156,8 +157,8 @@ async fn second(stream: TcpStream, door: Door, mut stopped: watch::Receiver<()>)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         .max_send_buf_size(1 << 20)
-        .keep_alive_interval(door.face.settings.keep_alive)
-        .keep_alive_timeout(Duration::from_secs(20));
+        .keep_alive_interval(SILENCE)
+        .keep_alive_timeout(ANSWER);
     let service = service_fn(|request| {
         let door = door.clone();
         async move { Ok::<_, Infallible>(door.answer(request).await) }

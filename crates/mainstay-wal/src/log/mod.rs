@@ -278,15 +278,6 @@ impl Log {
         &self.maker.directory
     }
 
-    /// Bytes that are free where the log is.
-    ///
-    /// # Errors
-    /// [`Refusal::Disk`] with what the system says.
-    pub fn free_space(&self) -> Result<u64, Refusal> {
-        let directory = &self.maker.directory;
-        self.maker.disk.free_space(directory).map_err(disk("looking for room in", directory))
-    }
-
     /// Writes records that were submitted.
     pub(crate) fn write(&mut self, records: &[Record]) -> Result<(), Refusal> {
         self.is_well()?;
