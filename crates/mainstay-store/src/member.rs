@@ -88,7 +88,7 @@ impl Inner {
 
     /// How long a client's request may take.
     fn patience(&self) -> Duration {
-        REQUEST + 2 * self.settings.election
+        patience(&self.settings)
     }
 
     /// Who leads, as far as this member knows. One that leads and has not been acknowledged by a majority for longer than
@@ -340,6 +340,11 @@ impl Inner {
             tasks.shutdown().await;
         }
     }
+}
+
+/// How long a client's request may take.
+fn patience(settings: &Settings) -> Duration {
+    REQUEST + 2 * settings.election
 }
 
 /// The bytes of a command, as the log keeps them.

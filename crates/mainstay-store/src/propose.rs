@@ -3,14 +3,15 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mainstay_mvcc::{Applied, Command};
-use openraft::error::{ClientWriteError, Fatal, RaftError};
+use openraft::error::RaftError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::engine::Failure;
-use crate::raft::{Batch, Raft};
+use crate::raft::{Batch, Raft, stopped, write};
 
 /// How many commands may wait.
 const WAITING: usize = 16_384;
@@ -43,10 +44,11 @@ pub(crate) struct Proposals {
 }
 
 impl Proposals {
-    /// Commands go to this Raft from now on, until it ends or the last handle is gone.
-    pub(crate) fn start(raft: Raft) -> (Self, impl Future<Output = ()> + Send) {
+    /// Commands go to this Raft from now on, until it ends or the last handle is gone. What becomes of one is waited for no
+    /// longer than `patience`.
+    pub(crate) fn start(raft: Raft, patience: Duration) -> (Self, impl Future<Output = ()> + Send) {
         let (sender, waiting) = mpsc::channel(WAITING);
-        (Self { waiting: sender, room: Arc::new(Semaphore::new(WAITING_KIB)) }, run(raft, waiting))
+        (Self { waiting: sender, room: Arc::new(Semaphore::new(WAITING_KIB)) }, run(raft, patience, waiting))
     }
 
     /// Hands a command in, and waits for what it did.
@@ -58,11 +60,12 @@ impl Proposals {
             mpsc::error::TrySendError::Full(_) => Failure::TooMany,
             mpsc::error::TrySendError::Closed(_) => Failure::Stopped("it takes no more commands".to_owned()),
         })?;
-        settled.await.unwrap_or_else(|_| Err(Failure::Stopped("it ended with the command under way".to_owned())))
+        // It ended with the command under way.
+        settled.await.unwrap_or(Err(Failure::Timeout))
     }
 }
 
-async fn run(raft: Raft, mut waiting: mpsc::Receiver<Proposal>) {
+async fn run(raft: Raft, patience: Duration, mut waiting: mpsc::Receiver<Proposal>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut batch = Vec::new();
     loop {
@@ -87,35 +90,27 @@ async fn run(raft: Raft, mut waiting: mpsc::Receiver<Proposal>) {
         let commands = encode(batch.iter().map(|proposal| &proposal.command));
         let outcomes: Vec<_> = batch.drain(..).map(|proposal| (proposal.outcome, proposal.room)).collect();
         // The order of batches is that in which the core takes them in, here.
-        let settled = raft.client_write_ff(commands).await;
+        let settled = write(&raft, commands, patience).await;
         tokio::spawn(async move {
-            let result = match settled {
-                Ok(settled) => settled.await.map_err(|_| Failure::Stopped("consensus has ended".to_owned())),
-                Err(fatal) => Err(stopped(&fatal)),
+            let applied = match settled {
+                Ok(settled) => settled.await,
+                Err(failure) => Err(failure),
             };
-            let failure = match result {
-                Ok(Ok(response)) => {
-                    for ((outcome, _room), applied) in outcomes.into_iter().zip(response.data.0) {
-                        _ = outcome.send(Ok(applied));
-                    }
-                    drop(place);
-                    return;
-                }
-                Ok(Err(ClientWriteError::ForwardToLeader(_))) => Failure::NoLeader,
-                Ok(Err(other)) => Failure::Stopped(other.to_string()),
-                Err(failure) => failure,
-            };
-            for (outcome, _room) in outcomes {
-                _ = outcome.send(Err(failure.clone()));
-            }
+            settle(outcomes, applied);
             drop(place);
         });
     }
 }
 
-/// Says why consensus has ended.
-pub(crate) fn stopped(fatal: &Fatal<u64>) -> Failure {
-    Failure::Stopped(fatal.to_string())
+/// Tells each what became of its command.
+fn settle(outcomes: Vec<(oneshot::Sender<Outcome>, OwnedSemaphorePermit)>, applied: Result<Vec<Applied>, Failure>) {
+    let mut applied = applied.map(Vec::into_iter);
+    for (outcome, _room) in outcomes {
+        _ = outcome.send(match &mut applied {
+            Ok(applied) => applied.next().ok_or(Failure::Timeout),
+            Err(failure) => Err(failure.clone()),
+        });
+    }
 }
 
 /// Says of any failure of the engine what it is to who asked.

@@ -13,7 +13,7 @@ use crate::engine::Failure;
 use crate::identity::Identity;
 use crate::peer::{Answers, Message};
 use crate::propose;
-use crate::raft::{Entry, LogId, MemberId, decode};
+use crate::raft::{Entry, LogId, MemberId, decode, stopped};
 
 impl Answers for Inner {
     fn who(&self) -> (u64, MemberId) {
@@ -60,7 +60,7 @@ impl Inner {
                 Message::ClientIs(self.settings.client.clone())
             }
             Message::Stand => {
-                self.raft.trigger().elect().await.map_err(|fatal| propose::stopped(&fatal))?;
+                self.raft.trigger().elect().await.map_err(|fatal| stopped(&fatal))?;
                 Message::Done
             }
             Message::Snapshot { vote, meta } => {
@@ -79,7 +79,7 @@ impl Inner {
                 let (vote, meta, snapshot) = open.whole().await?;
                 let snapshot = Snapshot { meta, snapshot: Box::new(snapshot) };
                 let installed = self.raft.install_full_snapshot(vote, snapshot).await;
-                Message::Installed(installed.map_err(|fatal| propose::stopped(&fatal))?)
+                Message::Installed(installed.map_err(|fatal| stopped(&fatal))?)
             }
             _ => return Err(Failure::NoLeader),
         })

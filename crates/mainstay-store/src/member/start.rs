@@ -10,7 +10,7 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::Inner;
+use super::{Inner, patience};
 use crate::confirm::Confirmations;
 use crate::elector::{Elector, lease};
 use crate::identity::{Identity, Mistaken, number};
@@ -50,7 +50,7 @@ impl Inner {
         let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
         begin(&raft, &settings, &identity).await?;
 
-        let (proposals, proposing) = Proposals::start(raft.clone());
+        let (proposals, proposing) = Proposals::start(raft.clone(), patience(&settings));
         let inner = Arc::new_cyclic(|this: &std::sync::Weak<Self>| {
             let this = this.clone();
             let (confirmations, confirming) = Confirmations::start(move || {

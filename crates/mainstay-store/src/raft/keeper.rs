@@ -76,25 +76,17 @@ pub(crate) struct Opened {
     pub(crate) data: Arc<Data>,
 }
 
-/// Opens the data of a member: the newest snapshot that is whole. What the log has behind it is carried out by the engine
-/// of consensus.
+/// Opens the data of a member: the newest snapshot that can be restored and from which the log leads on. What the log has
+/// behind it is carried out by the engine of consensus.
 pub(crate) fn open(settings: &Settings) -> Result<Opened, StartError> {
     let refused = |refusal: Refusal| StartError::Data(refusal.whole());
     let (snapshots, passed_over) = Snapshots::open(RealDisk, settings.directory.join("snapshots")).map_err(refused)?;
     for passed in passed_over {
         tracing::warn!(file = %passed.file.display(), why = %passed.why, "a damaged snapshot is passed over");
     }
-    let (store, reached) = match snapshots.newest() {
-        Some(newest) => {
-            let meta = meta(&newest).map_err(StartError::Data)?;
-            let file = SnapshotFile { snapshots: snapshots.clone(), file: newest };
-            let store = file.restore().map_err(StartError::Data)?;
-            (store, Reached { applied: meta.last_log_id, members: meta.last_membership })
-        }
-        None => (Store::new(), Reached::default()),
-    };
     let (log, recovered) = Log::open(RealDisk, settings.directory.join("log"), Options::default()).map_err(refused)?;
     let beside = beside(recovered.state.as_ref()).map_err(|error| StartError::Data(error.to_string()))?;
+    let (store, reached) = restore(&snapshots, beside.purged)?;
     let count = Arc::new(Count { bytes: AtomicU64::new(log.bytes()), flushes: Mutex::default() });
     let counted = Arc::clone(&count);
     let on_flush = Box::new(move |flush| counted.add(flush));
@@ -115,6 +107,41 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, StartError> {
     let data = Arc::new(Data::new(store, reached));
     let machine = Machine::new(Arc::clone(&data), keeper.clone());
     Ok(Opened { log: LogStore::new(writer, keeper.clone(), beside), machine, keeper, data })
+}
+
+/// The data of the newest snapshot that can be restored. The log begins behind `purged`: one that does not reach up to
+/// there is of no use.
+fn restore(snapshots: &Snapshots, purged: Option<LogId>) -> Result<(Store, Reached), StartError> {
+    while let Some(file) = snapshots.newest() {
+        let newest = SnapshotFile { snapshots: snapshots.clone(), file };
+        let restored = meta(&newest.file).and_then(|meta| Ok((newest.restore()?, meta)));
+        let index = newest.file.index;
+        let why = match restored {
+            Ok((store, meta)) if meta.last_log_id >= purged => {
+                return Ok((store, Reached { applied: meta.last_log_id, members: meta.last_membership }));
+            }
+            Ok(_) => return Err(StartError::Data(gap(Some(index), purged))),
+            Err(why) => why,
+        };
+        if snapshots.oldest().is_none_or(|oldest| oldest.index == index) {
+            return Err(StartError::Data(why));
+        }
+        tracing::warn!(index, %why, "a snapshot that cannot be restored is passed over");
+        snapshots.pass_over(&newest.file);
+    }
+    if purged.is_some() {
+        return Err(StartError::Data(gap(None, purged)));
+    }
+    Ok((Store::new(), Reached::default()))
+}
+
+/// Says that entries are missing between a snapshot and the log.
+fn gap(snapshot: Option<u64>, purged: Option<LogId>) -> String {
+    let reaches = snapshot.map_or("there is no snapshot".to_owned(), |index| format!("the snapshot ends with {index}"));
+    let first = purged.map_or(0, |purged| purged.index + 1);
+    format!(
+        "the log begins with entry {first} and {reaches}: remove this member's data, and it gets all from the others"
+    )
 }
 
 impl Count {
@@ -331,4 +358,103 @@ pub(crate) fn build(data: &Data, keeper: &Keeper) -> Result<(Meta, SnapshotFile)
     }
     let file = writer.finish()?;
     Ok((meta, SnapshotFile { snapshots, file }))
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::StoredMembership;
+    use openraft::storage::RaftLogStorage;
+
+    use super::*;
+
+    fn id(term: u64, index: u64) -> LogId {
+        LogId::new(openraft::CommittedLeaderId::new(term, 1), index)
+    }
+
+    /// Keeps a snapshot of nothing that ends there, or one that nobody can make anything of.
+    fn snapshot(keeper: &Keeper, at: LogId, can_be_restored: bool) {
+        let meta =
+            Meta { last_log_id: Some(at), last_membership: StoredMembership::default(), snapshot_id: String::new() };
+        let mut writer = keeper.0.snapshots.create(at.index, note(&meta)).unwrap();
+        if can_be_restored {
+            let data = Data::new(Store::new(), Reached::default());
+            let pin = data.write().pin();
+            data.pieces(pin).for_each(|piece| writer.write(&piece).unwrap());
+        } else {
+            writer.write(b"what no version has ever written").unwrap();
+        }
+        writer.finish().unwrap();
+    }
+
+    /// Appends entries of a term, and waits until they survive.
+    async fn append(log: &LogStore, term: u64, indices: std::ops::RangeInclusive<u64>) -> Result<(), Refusal> {
+        let entry = |index| super::super::Entry { log_id: id(term, index), payload: openraft::EntryPayload::Blank };
+        let records = indices.map(|index| mainstay_wal::Record::entry(index, super::super::encode(&entry(index))));
+        log.write(records.collect()).await
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_the_log_does_not_reach_is_gone_on_from_also_with_an_older_one_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::new("n1", dir.path());
+        let Opened { mut log, keeper, .. } = open(&settings).unwrap();
+        append(&log, 1, 0..=15).await.unwrap();
+        snapshot(&keeper, id(1, 10), true);
+        log.purge(id(1, 5)).await.unwrap();
+        snapshot(&keeper, id(2, 50), true);
+        log.purge(id(2, 50)).await.unwrap();
+        append(&log, 2, 51..=55).await.unwrap();
+        assert_eq!(log.get_log_state().await.unwrap().last_purged_log_id, Some(id(2, 50)));
+        // One that contradicts what was never agreed on takes that with it.
+        snapshot(&keeper, id(3, 53), true);
+        log.purge(id(3, 53)).await.unwrap();
+        append(&log, 3, 54..=55).await.unwrap();
+        drop((log, keeper));
+        let opened = open(&settings).unwrap();
+        assert_eq!(opened.data.reached().applied, Some(id(3, 53)));
+        assert_eq!(opened.log.last().unwrap(), Some(id(3, 55)));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_within_the_log_leaves_all_behind_the_older_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let Opened { mut log, keeper, .. } = open(&Settings::new("n1", dir.path())).unwrap();
+        append(&log, 1, 0..=30).await.unwrap();
+        snapshot(&keeper, id(1, 10), true);
+        snapshot(&keeper, id(1, 20), true);
+        log.purge(id(1, 20)).await.unwrap();
+        assert_eq!(log.get_log_state().await.unwrap().last_purged_log_id, Some(id(1, 10)));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_cannot_be_restored_is_passed_over_for_the_one_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::new("n1", dir.path());
+        let Opened { mut log, keeper, .. } = open(&settings).unwrap();
+        append(&log, 1, 0..=30).await.unwrap();
+        snapshot(&keeper, id(1, 10), true);
+        snapshot(&keeper, id(1, 20), false);
+        log.purge(id(1, 20)).await.unwrap();
+        drop((log, keeper));
+        let opened = open(&settings).unwrap();
+        assert_eq!(opened.data.reached().applied, Some(id(1, 10)));
+        assert_eq!(opened.keeper.newest().unwrap().0.last_log_id, Some(id(1, 10)), "nor is it given to others");
+    }
+
+    #[tokio::test]
+    async fn a_member_with_a_gap_between_snapshot_and_log_does_not_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings::new("n1", dir.path());
+        let Opened { mut log, keeper, .. } = open(&settings).unwrap();
+        append(&log, 1, 0..=15).await.unwrap();
+        snapshot(&keeper, id(1, 10), true);
+        snapshot(&keeper, id(2, 50), false);
+        log.purge(id(2, 50)).await.unwrap();
+        drop((log, keeper));
+        let refused = open(&settings).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("begins with entry 51 and the snapshot ends with 10"), "{refused}");
+        std::fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
+        let refused = open(&settings).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("there is no snapshot"), "{refused}");
+    }
 }

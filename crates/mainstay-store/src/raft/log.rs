@@ -68,6 +68,12 @@ impl LogStore {
         Ok(last.or(self.beside().purged))
     }
 
+    /// Whether this entry is in it.
+    fn holds(&self, log_id: LogId) -> Result<bool, StorageError> {
+        let there = read(&self.writer.reader(), log_id.index..=log_id.index, 1)?.pop();
+        Ok(there.is_some_and(|entry| entry.log_id == log_id))
+    }
+
     /// The last entry that a majority is known to have.
     pub(crate) fn committed(&self) -> Option<LogId> {
         self.beside().committed
@@ -88,7 +94,7 @@ impl LogStore {
     }
 
     /// Writes and waits until it survives.
-    async fn write(&self, records: Vec<Record>) -> Result<(), Refusal> {
+    pub(super) async fn write(&self, records: Vec<Record>) -> Result<(), Refusal> {
         let (tell, told) = tokio::sync::oneshot::channel();
         self.writer.append(records, move |outcome| drop(tell.send(outcome)))?;
         told.await.unwrap_or(Err(Refusal::Closed))
@@ -203,15 +209,24 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn purge(&mut self, log_id: LogId) -> Result<(), StorageError> {
-        // What lies behind the older of the two snapshots stays, whatever the engine of consensus needs: with it a member
-        // can start whose newer one is damaged.
-        let upto = self.keeper.oldest().map_or(log_id, |oldest| oldest.min(log_id));
+        if self.beside().purged >= Some(log_id) {
+            return Ok(());
+        }
+        let (upto, then) = if self.holds(log_id)? {
+            // What lies behind the older of the two snapshots stays, whatever the engine of consensus needs: with it a
+            // member can start whose newer one is damaged.
+            let oldest = self.keeper.oldest();
+            (oldest.map_or(log_id, |oldest| oldest.min(log_id)), None)
+        } else {
+            // A snapshot came from another member that this log does not reach, or contradicts: none of it leads on.
+            (log_id, Some(Record::TruncateAfter(None)))
+        };
         let beside = {
             let mut beside = self.beside();
-            beside.purged = Some(upto);
+            beside.purged = beside.purged.max(Some(upto));
             beside.record()
         };
-        let records = vec![beside, Record::PurgeUpTo(upto.index)];
+        let records = then.into_iter().chain([beside, Record::PurgeUpTo(upto.index)]).collect();
         self.write(records).await.map_err(|refusal| writing(&refusal))
     }
 }

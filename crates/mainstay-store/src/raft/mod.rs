@@ -9,6 +9,7 @@ mod keeper;
 mod log;
 mod machine;
 mod network;
+mod write;
 
 use bytes::Bytes;
 use mainstay_mvcc::Applied;
@@ -20,6 +21,7 @@ pub(crate) use keeper::{Keeper, Opened, Receiving, SnapshotFile, open};
 pub(crate) use log::LogStore;
 pub(crate) use machine::Machine;
 pub(crate) use network::Network;
+pub(crate) use write::{stopped, write};
 
 /// The number of a member.
 pub(crate) type MemberId = u64;

@@ -135,8 +135,12 @@ async fn who_was_away_for_longer_than_the_log_reaches_gets_a_snapshot_and_all_ar
     set(cluster.member(&leader), "kept", "from the beginning").await;
     cluster.stop(&away).await;
     let value = "v".repeat(2000);
-    for number in 0..3000 {
-        cluster.member(&leader).propose(put(&format!("k{}", number % 100), &value)).await.unwrap();
+    for number in 1..=3000 {
+        let written = set(cluster.member(&leader), &format!("k{}", number % 100), &value).await;
+        // The data stays small, so that snapshots are made of it.
+        if number % 100 == 0 {
+            cluster.member(&leader).propose(Command::Compact(written)).await.unwrap();
+        }
     }
     cluster.member(&leader).propose(Command::Grant { id: 7, ttl: 600 }).await.unwrap();
     cluster.start(&away).await;
@@ -153,6 +157,38 @@ async fn who_was_away_for_longer_than_the_log_reaches_gets_a_snapshot_and_all_ar
     }
     get(cluster.any(), "kept").await.unwrap().unwrap();
     assert_eq!(cluster.any().hash(0).unwrap(), hashes[0]);
+}
+
+#[tokio::test]
+async fn who_has_snapshots_of_its_own_takes_a_newer_one_and_goes_on() {
+    let mut cluster = Cluster::with(3, 1 << 20).await;
+    let leader = cluster.leader().await;
+    let away = cluster.all().map(|(name, _)| name.clone()).find(|name| *name != leader).unwrap();
+    let value = "v".repeat(2000);
+    let write = async |cluster: &Cluster, times: usize| {
+        for number in 1..=times {
+            let written = set(cluster.any(), &format!("k{}", number % 100), &value).await;
+            // The data stays small, so that snapshots are made of it.
+            if number % 100 == 0 {
+                cluster.any().propose(Command::Compact(written)).await.unwrap();
+            }
+        }
+    };
+    write(&cluster, 1500).await;
+    get(cluster.member(&away), "k1").await.unwrap().unwrap();
+    cluster.stop(&away).await;
+    write(&cluster, 3000).await;
+    cluster.start(&away).await;
+    write(&cluster, 10).await;
+    get(cluster.member(&away), "k1").await.unwrap().unwrap();
+    cluster.stop(&away).await;
+    cluster.start(&away).await;
+    set(cluster.member(&away), "a", "1").await;
+    for (_, engine) in cluster.all() {
+        assert_eq!(get(engine, "a").await.unwrap().unwrap().value, "1");
+    }
+    let hashes: Vec<_> = cluster.all().map(|(_, engine)| engine.hash(0).unwrap()).collect();
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
 }
 
 #[tokio::test]

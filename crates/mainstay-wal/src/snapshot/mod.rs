@@ -163,6 +163,11 @@ impl Snapshots {
         SnapshotReader::open(&*self.shared.disk, &snapshot.file)
     }
 
+    /// Passes over one whose content turns out to be of no use. Its file stays until newer ones push it out.
+    pub fn pass_over(&self, snapshot: &Snapshot) {
+        self.kept().retain(|other| other != snapshot);
+    }
+
     /// Takes one in.
     fn keep(&self, snapshot: &Snapshot) {
         let mut kept = self.kept();
