@@ -28,6 +28,8 @@ pub(crate) struct Elector {
     heard: Now,
     wait: Duration,
     round: Option<Round>,
+    /// Nothing was heard of a leader for as long as it takes to ask for votes.
+    lost: bool,
 }
 
 /// A question to all, and who has said yes.
@@ -50,15 +52,27 @@ impl Elector {
     /// Who stands after `election` at the latest when a leader dies. The first wait begins at `now`.
     pub(crate) fn new(election: Duration, seed: u64, now: Now) -> Self {
         let lease = lease(election);
-        let mut elector =
-            Self { lease, spread: election - lease, luck: seed | 1, heard: now, wait: Duration::ZERO, round: None };
+        let mut elector = Self {
+            lease,
+            spread: election - lease,
+            luck: seed | 1,
+            heard: now,
+            wait: Duration::ZERO,
+            round: None,
+            lost: true,
+        };
         elector.draw();
         elector
     }
 
     /// The leader has given a sign of life.
     pub(crate) fn heard(&mut self, now: Now) {
-        (self.heard, self.round) = (now, None);
+        (self.heard, self.round, self.lost) = (now, None, false);
+    }
+
+    /// Whether the leader that was last heard is taken for one that leads: until this member asks for votes itself.
+    pub(crate) fn is_led(&self) -> bool {
+        !self.lost
     }
 
     /// Whether the leader was heard within the lease.
@@ -72,20 +86,27 @@ impl Elector {
         if now < due {
             return Act::Wait(due);
         }
-        self.heard = now - self.lease;
+        (self.heard, self.lost) = (now - self.lease, true);
         self.draw();
         self.round = Some(Round { number, yes: BTreeSet::new() });
         Act::Ask(number)
     }
 
-    /// An answer: whether a majority of the voters has now said yes in this round for the first time, and the member is
-    /// to stand.
-    pub(crate) fn answered(&mut self, number: u64, from: MemberId, yes: bool, voters: &BTreeSet<MemberId>) -> bool {
+    /// An answer: whether as many voters as are needed have now said yes in this round for the first time, and the member
+    /// is to stand.
+    pub(crate) fn answered(
+        &mut self,
+        number: u64,
+        from: MemberId,
+        yes: bool,
+        voters: &BTreeSet<MemberId>,
+        needed: usize,
+    ) -> bool {
         let Some(round) = self.round.as_mut().filter(|round| round.number == number) else { return false };
         if yes && voters.contains(&from) {
             round.yes.insert(from);
         }
-        let enough = round.yes.len() > voters.len() / 2;
+        let enough = round.yes.len() >= needed;
         if enough {
             self.round = None;
         }
@@ -159,24 +180,24 @@ mod tests {
     fn a_majority_of_the_voters_must_say_yes_in_one_round() {
         let mut elector = Elector::new(ELECTION, 7, at(0));
         let asked = asks(&mut elector, at(0), 1);
-        assert!(!elector.answered(1, 1, true, &voters()), "itself alone");
-        assert!(!elector.answered(1, 9, true, &voters()), "a learner has no vote");
-        assert!(!elector.answered(1, 2, false, &voters()));
+        assert!(!elector.answered(1, 1, true, &voters(), 2), "itself alone");
+        assert!(!elector.answered(1, 9, true, &voters(), 2), "a learner has no vote");
+        assert!(!elector.answered(1, 2, false, &voters(), 2));
         let again = asks(&mut elector, asked, 2);
         assert!(again > asked);
-        assert!(!elector.answered(1, 2, true, &voters()), "an answer of an earlier round");
-        assert!(!elector.answered(2, 1, true, &voters()));
-        assert!(elector.answered(2, 3, true, &voters()));
-        assert!(!elector.answered(2, 2, true, &voters()), "once is enough");
+        assert!(!elector.answered(1, 2, true, &voters(), 2), "an answer of an earlier round");
+        assert!(!elector.answered(2, 1, true, &voters(), 2));
+        assert!(elector.answered(2, 3, true, &voters(), 2));
+        assert!(!elector.answered(2, 2, true, &voters(), 2), "once is enough");
     }
 
     #[test]
     fn a_leader_that_is_heard_in_the_midst_of_a_round_ends_it() {
         let mut elector = Elector::new(ELECTION, 7, at(0));
         let asked = asks(&mut elector, at(0), 1);
-        elector.answered(1, 1, true, &voters());
+        elector.answered(1, 1, true, &voters(), 2);
         elector.heard(asked);
-        assert!(!elector.answered(1, 2, true, &voters()));
+        assert!(!elector.answered(1, 2, true, &voters(), 2));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod peer;
 mod propose;
 mod raft;
 mod settings;
+mod voice;
 mod watch;
 
 pub use engine::{Engine, Failure, Header, Lease, Member, Status};

@@ -1,8 +1,8 @@
 //! One member: its data, its part in the agreement, and what goes on in it besides.
 //!
 //! Consensus runs in openraft. What it lacks is here, around it: a member asks before it stands for election
-//! ([`crate::elector`]), a leader whose disk stalls falls silent so that another takes its place, and one that ends hands
-//! its part over. Every task of the member is owned by it and ends with it.
+//! ([`crate::elector`]), one that may have lost its data is believed only as far as it may be ([`crate::voice`]), a leader
+//! whose disk stalls falls silent so that another takes its place, and one that ends hands its part over. Every task of the member is owned by it and ends with it.
 
 mod answers;
 mod leading;
@@ -29,6 +29,7 @@ use crate::peer::Message;
 use crate::propose::{self, Proposals};
 use crate::raft::{Flushes, Keeper, LogStore, MemberId, Place, Raft, Receiving};
 use crate::settings::Settings;
+use crate::voice::Voice;
 
 /// How long a client waits for a command or a confirmation besides the time in which a dead leader is noticed; 5 s, as
 /// etcd has it.
@@ -48,8 +49,7 @@ pub(crate) struct Inner {
     elector: Mutex<Elector>,
     /// The snapshot that comes in, if one does.
     receiving: tokio::sync::Mutex<Option<Receiving>>,
-    /// It has had all that the cluster had agreed on: what [`Identity::whole`] says, and what has come since.
-    whole: AtomicBool,
+    voice: Arc<Mutex<Voice>>,
     /// The term in which this member leads and counts the time of leases.
     counted: Mutex<Option<u64>>,
     /// Nothing more is proposed here: leadership is being handed over.
@@ -82,6 +82,10 @@ impl Inner {
         self.elector.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn voice(&self) -> std::sync::MutexGuard<'_, Voice> {
+        self.voice.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn me(&self) -> MemberId {
         self.identity.member
     }
@@ -101,6 +105,10 @@ impl Inner {
         }
         let id = metrics.current_leader?;
         if id != self.me() {
+            // One that is silent for so long that others stand leads no more, whatever was known last.
+            if !self.elector().is_led() {
+                return None;
+            }
             let place = metrics.membership_config.membership().get_node(&id)?;
             return Some(Leader::Other(id, place.peer.clone()));
         }
@@ -130,8 +138,10 @@ impl Inner {
         if let Some(leader) = self.leader() {
             return Ok(leader);
         }
+        // A leader that is heard again changes nothing that the engine tells of.
+        let again = self.settings.election / 20;
         let found = timeout(2 * self.settings.election, async {
-            while metrics.changed().await.is_ok() {
+            while !matches!(timeout(again, metrics.changed()).await, Ok(Err(_))) {
                 if let Some(leader) = self.leader() {
                     return Some(leader);
                 }
@@ -223,6 +233,10 @@ impl Inner {
 
     /// Confirms with a majority that this member leads: what was committed when the call began.
     async fn confirm_here(&self) -> Result<u64, Failure> {
+        // The round would renew the lease that is to run out.
+        if self.yielding.load(Ordering::Relaxed) {
+            return Err(Failure::NoLeader);
+        }
         let (index, _) = self.raft.get_read_log_id().await.map_err(|error| propose::failed(&error))?;
         Ok(index.map_or(0, |id| id.index))
     }
@@ -339,6 +353,7 @@ impl Inner {
         if let Some(mut tasks) = tasks {
             tasks.shutdown().await;
         }
+        *self.receiving.lock().await = None;
     }
 }
 

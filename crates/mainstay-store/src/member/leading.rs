@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainstay_mvcc::{Command, Revision};
@@ -36,6 +36,10 @@ impl Inner {
         members.voter_ids().filter_map(place).collect()
     }
 
+    pub(super) fn voter_ids(&self) -> BTreeSet<MemberId> {
+        self.raft.metrics().borrow().membership_config.voter_ids().collect()
+    }
+
     /// Sends signs of life for as long as this member leads and its disk keeps up: a leader that could not keep what it is
     /// told falls silent, and another takes its place.
     pub(super) async fn beat(self: Arc<Self>) {
@@ -51,9 +55,6 @@ impl Inner {
             stalled = stalls;
             if !stalled && !self.yielding.load(Ordering::Relaxed) && self.raft.metrics().borrow().state.is_leader() {
                 _ = self.raft.trigger().heartbeat().await;
-                // Whom a majority has elected has all that was agreed on.
-                let applied = self.data.reached().applied;
-                self.becomes_whole(applied);
             }
         }
     }
@@ -73,7 +74,7 @@ impl Inner {
         }
     }
 
-    /// Asks all voters whether they would vote for this member, and stands if a majority says so.
+    /// Asks all voters whether they would vote for this member, and stands if enough say so.
     async fn ask(self: &Arc<Self>, round: u64) {
         let voters = self.voters();
         let ids: BTreeSet<_> = voters.iter().map(|(id, _)| *id).collect();
@@ -81,9 +82,10 @@ impl Inner {
             return;
         }
         let Ok(last) = self.log.last() else { return };
+        let Some(needed) = self.voice().stands(last, &ids) else { return };
         let mut asked = JoinSet::new();
         for (id, place) in voters {
-            let (this, within) = (Arc::clone(self), self.settings.election / 2);
+            let (this, within) = (Arc::clone(self), asking(self.settings.election));
             asked.spawn(async move {
                 if id == this.me() {
                     return (id, true);
@@ -94,23 +96,44 @@ impl Inner {
         }
         while let Some(answer) = asked.join_next().await {
             let Ok((from, yes)) = answer else { continue };
-            if self.elector().answered(round, from, yes, &ids) {
-                tracing::info!(member = %self.identity.name, "nobody leads, and a majority would vote for this member: it stands");
+            if self.elector().answered(round, from, yes, &ids, needed) && self.is_whole_now() {
+                tracing::info!(member = %self.identity.name, "nobody leads, and enough would vote for this member: it stands");
                 _ = self.raft.trigger().elect().await;
                 return;
             }
         }
     }
 
+    /// Asks the others for whom they voted last, until enough have told or this member needs not know.
+    pub(super) async fn recall(self: Arc<Self>) {
+        // What was asked of an earlier life of this member has run out by then.
+        sleep(self.settings.election).await;
+        while !self.voice().knows_enough(&self.voter_ids()) {
+            for (id, place) in self.voters() {
+                if id == self.me() {
+                    continue;
+                }
+                let link = self.links.to(id, &place.peer, Lane::Raft);
+                if let Ok(Message::LastVoteWas(vote)) =
+                    link.ask(Message::LastVote, asking(self.settings.election)).await
+                {
+                    self.voice().told(id, vote);
+                }
+            }
+            sleep(self.settings.election / 10).await;
+        }
+    }
+
     /// Counts the time of leases in the term in which this member leads, from the first moment that it matters; whether it
     /// leads.
     pub(super) fn counts_leases(&self) -> bool {
+        // Held from before the look at who leads: a later look is never overtaken by an earlier one.
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let (leads, term) = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow();
             (metrics.state.is_leader(), metrics.current_term)
         };
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if !leads {
             if counted.take().is_some() {
                 self.data.leases().follow();
@@ -219,7 +242,7 @@ impl Inner {
             return Err(Failure::NoLeader);
         };
         // Nobody votes before the lease of this leader has run out: from here on nothing renews it.
-        self.yielding.store(true, Ordering::Relaxed);
+        let Some(_yields) = Yields::begin(&self.yielding) else { return Err(Failure::NoLeader) };
         let within = 4 * self.settings.election;
         let handed = timeout(within, async {
             sleep(crate::elector::lease(self.settings.election)).await;
@@ -229,10 +252,29 @@ impl Inner {
                 sleep(self.settings.election / 5).await;
             }
         });
-        let outcome = handed.await.map_err(|_| Failure::Timeout);
-        self.yielding.store(false, Ordering::Relaxed);
-        outcome
+        handed.await.map_err(|_| Failure::Timeout)
     }
+}
+
+/// For as long as a leader hands its part over; also when nobody waits for that any more.
+struct Yields<'a>(&'a AtomicBool);
+
+impl<'a> Yields<'a> {
+    /// Nothing if it does already.
+    fn begin(yielding: &'a AtomicBool) -> Option<Self> {
+        (!yielding.swap(true, Ordering::Relaxed)).then(|| Self(yielding))
+    }
+}
+
+impl Drop for Yields<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// How long an answer is waited for whether another would vote for this member.
+pub(super) fn asking(election: Duration) -> Duration {
+    election / 2
 }
 
 /// How much is forgotten at once: a fraction of a millisecond's work, so that no command waits for it.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use openraft::error::{InitializeError, RaftError};
+use openraft::error::{Fatal, InitializeError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -19,6 +19,7 @@ use crate::peer;
 use crate::propose::Proposals;
 use crate::raft::{Network, Opened, Place, Raft, open};
 use crate::settings::Settings;
+use crate::voice::Voice;
 
 /// Why a member cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,8 @@ impl Inner {
         let identity = Identity::of(&settings)?;
         let Opened { log, machine, keeper, data } = open(&settings)?;
         let links = Arc::new(Links::new(identity.cluster, identity.member));
-        let network = Network(Arc::clone(&links));
+        let voice = Arc::new(Mutex::new(Voice::new(identity.member, identity.whole)));
+        let network = Network { links: Arc::clone(&links), voice: Arc::clone(&voice) };
         let raft = Raft::new(identity.member, Arc::new(config(&settings)), network, log.clone(), machine).await;
         let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
         begin(&raft, &settings, &identity).await?;
@@ -68,7 +70,7 @@ impl Inner {
             Self {
                 elector: Mutex::new(Elector::new(settings.election, identity.member, Duration::ZERO)),
                 clients: Mutex::new(BTreeMap::from([(identity.member, settings.client.clone())])),
-                whole: AtomicBool::new(identity.whole),
+                voice,
                 settings,
                 identity,
                 data,
@@ -96,6 +98,7 @@ impl Inner {
         tasks.spawn(peer::serve(peers, Arc::clone(self)));
         tasks.spawn(Arc::clone(self).beat());
         tasks.spawn(Arc::clone(self).elect());
+        tasks.spawn(Arc::clone(self).recall());
         tasks.spawn(Arc::clone(self).expire());
         tasks.spawn(Arc::clone(self).compact());
         tasks.spawn(Arc::clone(self).tidy());
@@ -117,8 +120,6 @@ fn config(settings: &Settings) -> Config {
         election_timeout_max: lease,
         heartbeat_interval: lease * 4 / 5,
         max_payload_entries: ENTRIES,
-        install_snapshot_timeout: 600_000,
-        replication_lag_threshold: KEPT_ENTRIES,
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: KEPT_ENTRIES,
         enable_elect: false,
@@ -129,7 +130,13 @@ fn config(settings: &Settings) -> Config {
 
 /// Makes a new cluster of the members that the settings name, if this is the first start.
 async fn begin(raft: &Raft, settings: &Settings, identity: &Identity) -> Result<(), StartError> {
-    if raft.is_initialized().await.map_err(|fatal| StartError::Consensus(fatal.to_string()))? {
+    let fatal = |fatal: Fatal<u64>| StartError::Consensus(fatal.to_string());
+    if raft.is_initialized().await.map_err(fatal)? {
+        let members = raft.metrics().borrow().membership_config.membership().clone();
+        // Whoever is alone need not wait until nobody else leads.
+        if members.voter_ids().eq([identity.member]) {
+            raft.trigger().elect().await.map_err(fatal)?;
+        }
         return Ok(());
     }
     let mut members: BTreeMap<_, _> = settings

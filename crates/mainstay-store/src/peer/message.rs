@@ -44,6 +44,10 @@ pub(crate) enum Message {
         last: Option<LogId>,
     },
     WouldVote(bool),
+    /// For whom did you vote last?
+    LastVote,
+    /// For this one; nothing where it may have been forgotten.
+    LastVoteWas(Option<Vote>),
     /// A snapshot comes, in so many bytes.
     Snapshot {
         vote: Vote,

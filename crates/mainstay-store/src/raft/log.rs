@@ -79,6 +79,11 @@ impl LogStore {
         self.beside().committed
     }
 
+    /// For whom this member voted last.
+    pub(crate) fn vote(&self) -> Vote {
+        self.beside().vote.unwrap_or_default()
+    }
+
     fn beside(&self) -> MutexGuard<'_, Beside> {
         self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,7 +179,9 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
-        Ok(self.beside().vote)
+        // Who led when the member ended leads no more, this one least of all: it may have told a client of an entry that
+        // it does not know any more to be agreed on, and answer a read without it.
+        Ok(self.beside().vote.map(|vote| Vote { committed: false, ..vote }))
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {

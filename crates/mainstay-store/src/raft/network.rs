@@ -1,7 +1,7 @@
 //! What the engine of consensus says to other members.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openraft::error::{Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
@@ -10,8 +10,10 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotRespon
 use openraft::{AnyError, Snapshot};
 
 use super::{MemberId, Place, Types, Vote, encode};
+use crate::engine::Failure;
 use crate::links::Links;
 use crate::peer::{self, Lane, Link, Message};
+use crate::voice::Voice;
 
 type Failed<E = RaftError<MemberId>> = RPCError<MemberId, Place, E>;
 
@@ -23,13 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes what speaks to a member.
 #[derive(Debug)]
-pub(crate) struct Network(pub(crate) Arc<Links>);
+pub(crate) struct Network {
+    pub(crate) links: Arc<Links>,
+    pub(crate) voice: Arc<Mutex<Voice>>,
+}
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Speaker;
 
     async fn new_client(&mut self, target: MemberId, node: &Place) -> Speaker {
-        Speaker { links: Arc::clone(&self.0), target, address: node.peer.clone() }
+        let (links, voice) = (Arc::clone(&self.links), Arc::clone(&self.voice));
+        Speaker { links, voice, target, address: node.peer.clone() }
     }
 }
 
@@ -37,6 +43,7 @@ impl RaftNetworkFactory<Types> for Network {
 #[derive(Debug)]
 pub(crate) struct Speaker {
     links: Arc<Links>,
+    voice: Arc<Mutex<Voice>>,
     target: MemberId,
     address: String,
 }
@@ -78,11 +85,17 @@ impl RaftNetwork<Types> for Speaker {
         };
         match self.ask(said, option.hard_ttl()).await? {
             Message::Appended(response) => Ok(response),
+            // It may hear nobody yet: it is tried again after a while.
+            Message::Failed(failure) => Err(RPCError::Unreachable(Unreachable::new(&failure))),
             other => Err(odd(&other)),
         }
     }
 
     async fn vote(&mut self, rpc: VoteRequest<MemberId>, option: RPCOption) -> Result<VoteResponse<MemberId>, Failed> {
+        // The engine stands by itself when a cluster begins. Nobody is asked for a vote before this member may stand.
+        if !self.voice.lock().unwrap_or_else(PoisonError::into_inner).is_whole() {
+            return Err(RPCError::Unreachable(Unreachable::new(&Failure::NoLeader)));
+        }
         match self.ask(Message::Vote(rpc), option.hard_ttl()).await? {
             Message::Voted(response) => Ok(response),
             other => Err(odd(&other)),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 mod agreement;
+mod forgetting;
 mod gateway;
 mod holding;
 mod keys;

@@ -30,6 +30,13 @@ impl Cluster {
 
     /// So many members that make a snapshot after so many bytes.
     pub(crate) async fn with(count: usize, snapshot_after: u64) -> Self {
+        let cluster = Self::begun_by(count, count, snapshot_after).await;
+        cluster.leader().await;
+        cluster
+    }
+
+    /// So many members of which only the first so many are started.
+    pub(crate) async fn begun_by(started: usize, count: usize, snapshot_after: u64) -> Self {
         let mut listeners = BTreeMap::new();
         for number in 1..=count {
             listeners.insert(format!("n{number}"), TcpListener::bind("127.0.0.1:0").await.unwrap());
@@ -43,10 +50,9 @@ impl Cluster {
             snapshot_after,
             running: BTreeMap::new(),
         };
-        for (name, listener) in listeners {
+        for (name, listener) in listeners.into_iter().take(started) {
             cluster.start_at(&name, listener).await;
         }
-        cluster.leader().await;
         cluster
     }
 
