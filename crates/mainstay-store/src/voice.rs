@@ -124,3 +124,6 @@ fn may_begin(candidate: MemberId, last: Option<LogId>, voters: &BTreeSet<MemberI
 fn majority(voters: &BTreeSet<MemberId>) -> usize {
     voters.len() / 2 + 1
 }
+
+#[cfg(test)]
+mod tests;

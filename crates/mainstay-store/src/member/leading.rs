@@ -279,3 +279,17 @@ pub(super) fn asking(election: Duration) -> Duration {
 
 /// How much is forgotten at once: a fraction of a millisecond's work, so that no command waits for it.
 const TIDY: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_hands_over_once_takes_up_its_work_also_when_nobody_waits_for_the_end() {
+        let yielding = AtomicBool::new(false);
+        let first = Yields::begin(&yielding).unwrap();
+        assert!(Yields::begin(&yielding).is_none() && yielding.load(Ordering::Relaxed), "one at a time");
+        drop(first);
+        assert!(!yielding.load(Ordering::Relaxed));
+    }
+}
