@@ -8,7 +8,8 @@
 //!   of life in it, and would else end every lease in the moment it goes on (etcd#12528, #15247). The clock therefore goes
 //!   forward by a second at the most between two looks at it; who leads looks several times a second.
 //! - Once its end has been proposed, a lease is not kept alive any more: whoever asked would be told that it lives, and
-//!   the command would end it. If the proposal fails it can be again.
+//!   the command would end it. If the proposal fails it can be again; if nobody knows what became of it, its end is
+//!   proposed once more, and until that is agreed on it is not kept alive.
 //!
 //! A sign of life costs a look-up. The order of the deadlines is mended only when an outdated one comes up.
 
@@ -119,6 +120,15 @@ impl LeaseClock {
         }
     }
 
+    /// Nobody knows whether their end was agreed on: they are due once more, and take no sign of life.
+    pub fn unknown(&mut self, ids: &[LeaseId]) {
+        for id in ids {
+            if let Some(life) = self.leases.get(id).filter(|life| life.proposed) {
+                self.queue.insert((life.queued, *id));
+            }
+        }
+    }
+
     /// What is left of a lease; `None` if there is no such lease.
     #[must_use]
     pub fn left(&self, id: LeaseId, now: Instant) -> Option<Duration> {
@@ -191,6 +201,19 @@ mod tests {
         clock.failed(&[2]);
         assert_eq!(attend(&mut clock, at(2_199)), [0; 0]);
         assert_eq!(attend(&mut clock, at(2_200)), [1]);
+    }
+
+    #[test]
+    fn a_lease_whose_end_may_have_been_agreed_on_takes_no_sign_of_life_and_is_due_again() {
+        let mut clock = LeaseClock::new();
+        clock.lead(at(0), [(1, 1)]);
+        assert_eq!(attend(&mut clock, at(1_000)), [1]);
+        clock.unknown(&[1, 2]);
+        assert_eq!(clock.renewed(1, at(1_050)), None);
+        assert_eq!((clock.due(at(1_100), 9), clock.renewed(1, at(1_150))), (vec![1], None));
+        clock.ended(1);
+        clock.unknown(&[1]);
+        assert_eq!(attend(&mut clock, at(3_000)), [0; 0]);
     }
 
     #[test]

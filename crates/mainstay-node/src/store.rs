@@ -1,4 +1,4 @@
-//! This node's replica of the consensus store: a member and its face, on threads of their own.
+//! This node's replica of the consensus store: a member and its face, on a thread of their own.
 //!
 //! Nothing of the store runs on a worker that carries calls or on the control runtime: a flush that takes long, or a
 //! client that asks for much, is felt by nobody else.
@@ -10,12 +10,9 @@ use std::time::Duration;
 use mainstay_config::{Config, Store};
 use mainstay_store::{Engine, etcd};
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-/// How many threads the store has: its agreement on one, its clients on the other.
-const THREADS: usize = 2;
 
 /// The store's directory in the node's.
 const DIRECTORY: &str = "store";
@@ -44,40 +41,53 @@ pub enum StoreError {
 /// A running replica.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    runtime: Option<Runtime>,
+    thread: Thread,
     engine: Engine,
     stop: Option<oneshot::Sender<()>>,
     face: JoinHandle<()>,
+}
+
+/// The thread on which the store runs, all of it: what its tasks tell each other wakes no other thread, and answers that
+/// come of one batch leave a connection in one write. It ends when this is dropped.
+#[derive(Debug)]
+struct Thread {
+    runtime: Handle,
+    _end: oneshot::Sender<()>,
+}
+
+impl Thread {
+    fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (end, ended) = oneshot::channel::<()>();
+        let handle = runtime.handle().clone();
+        std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            drop(runtime.block_on(ended));
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { runtime: handle, _end: end })
+    }
 }
 
 impl Replica {
     /// Starts the replica that the configuration wants, if it wants one. `name` is the node's.
     pub(crate) async fn start(config: &Config, name: &str) -> Result<Option<Self>, StoreError> {
         let Some(store) = &config.store else { return Ok(None) };
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = runtime.worker_threads(THREADS).thread_name("store").enable_all().build();
-        let runtime = runtime.map_err(StoreError::Threads)?;
+        let thread = Thread::start().map_err(StoreError::Threads)?;
         let settings = settings(config, store, name);
         let (client, peer) = (store.client, store.peer);
         let face = etcd::Settings { election: settings.election, ..etcd::Settings::default() };
-        let starting = runtime.spawn(async move {
+        let starting = thread.runtime.spawn(async move {
             let peers = listen("store.peer", peer).await?;
             let clients = listen("store.client", client).await?;
             Ok::<_, StoreError>((Engine::start(settings, peers).await?, clients))
         });
         let started = starting.await.unwrap_or_else(|broken| Err(StoreError::Threads(io::Error::other(broken))));
-        let (engine, clients) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                runtime.shutdown_background();
-                return Err(error);
-            }
-        };
+        let (engine, clients) = started?;
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let face = runtime.spawn(etcd::serve(engine.clone(), clients, face, stopped));
+        let face = thread.runtime.spawn(etcd::serve(engine.clone(), clients, face, stopped));
         tracing::info!(%client, %peer, "the store is running");
-        Ok(Some(Self { runtime: Some(runtime), engine, stop: Some(stop), face }))
+        Ok(Some(Self { thread, engine, stop: Some(stop), face }))
     }
 
     /// Ends it: clients first, then the member, which hands over if it leads.
@@ -85,18 +95,8 @@ impl Replica {
         drop(self.stop.take());
         // A face that broke has ended too.
         _ = (&mut self.face).await;
-        let Some(runtime) = self.runtime.take() else { return };
         let engine = self.engine.clone();
-        _ = runtime.spawn(async move { engine.stop().await }).await;
-        runtime.shutdown_background();
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        _ = self.thread.runtime.spawn(async move { engine.stop().await }).await;
     }
 }
 

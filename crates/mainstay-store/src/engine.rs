@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::member::{Inner, StartError};
 use crate::raft::Flushes;
 use crate::settings::Settings;
+use crate::turns::Asker;
 use crate::watch::Watcher;
 
 /// Keys whose checksum is taken under one lock of the data: under a millisecond.
@@ -22,7 +23,7 @@ const HASHED_AT_ONCE: usize = 1_000;
 
 /// One member of the store. A clone is another handle of the same.
 #[derive(Debug, Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(Arc<Inner>, Asker);
 
 /// Who answers, and as of when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,14 @@ impl Engine {
     /// # Errors
     /// Its directory is another's or damaged, or the settings cannot be right: see [`StartError`].
     pub async fn start(settings: Settings, peers: TcpListener) -> Result<Self, StartError> {
-        Inner::start(settings, peers).await.map(Self)
+        Ok(Self(Inner::start(settings, peers).await?, Asker::default()))
+    }
+
+    /// Another handle, for another who asks: what is asked for with it has a place in line of its own, and waits for no more
+    /// than one command of each of the others. A clone has the place of what it was cloned from.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self(Arc::clone(&self.0), Asker::default())
     }
 
     /// Ends the member: a leader hands its part over before.
@@ -133,7 +141,7 @@ impl Engine {
     /// # Errors
     /// It was not, or whether it was is unknown: see [`Failure`]. What the data says is within [`Applied`].
     pub async fn propose(&self, command: Command) -> Result<Applied, Failure> {
-        self.0.propose(&command).await
+        self.0.propose(&self.1, &command).await
     }
 
     /// Returns once everything that was acknowledged before the call can be read here: a read that follows is

@@ -12,6 +12,7 @@ mod peer;
 mod propose;
 mod raft;
 mod settings;
+mod turns;
 mod voice;
 mod watch;
 

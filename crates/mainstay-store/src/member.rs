@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mainstay_mvcc::{Applied, Command, LeaseId, Op, Revision, Txn};
+use openraft::RaftMetrics;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -26,9 +28,10 @@ use crate::engine::{Failure, Header, Lease, Member, Status};
 use crate::identity::Identity;
 use crate::links::Links;
 use crate::peer::Message;
-use crate::propose::{self, Proposals};
-use crate::raft::{Flushes, Keeper, LogStore, MemberId, Place, Raft, Receiving};
+use crate::propose::{self, Leader, Outcome, Proposals, Settling, Ways};
+use crate::raft::{Batch, Flushes, Keeper, LogStore, MemberId, Place, Raft, Receiving, write};
 use crate::settings::Settings;
+use crate::turns::Asker;
 use crate::voice::Voice;
 
 /// How long a client waits for a command or a confirmation besides the time in which a dead leader is noticed; 5 s, as
@@ -41,10 +44,15 @@ pub(crate) struct Inner {
     pub(crate) identity: Identity,
     pub(crate) data: Arc<Data>,
     raft: Raft,
+    /// What the engine of consensus says of itself.
+    metrics: watch::Receiver<RaftMetrics<MemberId, Place>>,
     log: LogStore,
     keeper: Keeper,
     links: Arc<Links>,
     proposals: Proposals,
+    /// Its own place in line, and those of the other members.
+    own: Asker,
+    askers: Mutex<std::collections::BTreeMap<MemberId, Asker>>,
     confirmations: Confirmations,
     elector: Mutex<Elector>,
     /// The snapshot that comes in, if one does.
@@ -66,13 +74,6 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-/// Who leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Leader {
-    Me,
-    Other(MemberId, String),
-}
-
 impl Inner {
     fn now(&self) -> Now {
         self.data.now()
@@ -92,14 +93,13 @@ impl Inner {
 
     /// How long a client's request may take.
     fn patience(&self) -> Duration {
-        patience(&self.settings)
+        REQUEST + 2 * self.settings.election
     }
 
     /// Who leads, as far as this member knows. One that leads and has not been acknowledged by a majority for longer than
     /// it takes the others to put another in its place does not.
     fn leader(&self) -> Option<Leader> {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow();
+        let metrics = self.metrics.borrow();
         if metrics.running_state.is_err() {
             return None;
         }
@@ -124,20 +124,19 @@ impl Inner {
 
     /// Why the member has ended, if it has.
     fn ended(&self) -> Option<Failure> {
-        let metrics = self.raft.metrics();
-        let fatal = metrics.borrow().running_state.clone().err()?;
+        let fatal = self.metrics.borrow().running_state.clone().err()?;
         Some(Failure::Stopped(self.keeper.failure().unwrap_or_else(|| fatal.to_string())))
     }
 
     /// Waits a while for somebody who leads.
     async fn led(&self) -> Result<Leader, Failure> {
-        if let Some(ended) = self.ended() {
-            return Err(ended);
-        }
-        let mut metrics = self.raft.metrics();
         if let Some(leader) = self.leader() {
             return Ok(leader);
         }
+        if let Some(ended) = self.ended() {
+            return Err(ended);
+        }
+        let mut metrics = self.metrics.clone();
         // A leader that is heard again changes nothing that the engine tells of.
         let again = self.settings.election / 20;
         let found = timeout(2 * self.settings.election, async {
@@ -155,25 +154,13 @@ impl Inner {
         timeout(within, async { while self.led().await.is_err() {} }).await.is_ok()
     }
 
-    pub(crate) async fn propose(&self, command: &Command) -> Result<Applied, Failure> {
-        let bytes = encoded(command);
+    pub(crate) async fn propose(&self, asker: &Asker, command: &Command) -> Result<Applied, Failure> {
+        let bytes = propose::encode(command);
         let asked = async {
             loop {
                 let outcome = match self.led().await? {
-                    Leader::Me => self.propose_here(command, bytes.clone()).await,
-                    Leader::Other(id, peer) => {
-                        let said = Message::Propose(bytes.clone());
-                        match self.links.forward(id, &peer, said, self.patience()).await {
-                            Ok(Message::Applied(applied)) => {
-                                // Whoever asks this member next sees what it has just been told. That it was done is
-                                // certain, however late this member is.
-                                self.data.reaches_revision(applied.revision, self.settings.election).await;
-                                Ok(applied)
-                            }
-                            Ok(_) => Err(Failure::Timeout),
-                            Err(failure) => Err(failure),
-                        }
-                    }
+                    Leader::Me => self.propose_here(asker, command, bytes.clone()).await,
+                    Leader::Other(..) => self.proposals.propose(asker, command, bytes.clone()).await,
                 };
                 match outcome {
                     // It was certainly not done, and another may lead in a moment.
@@ -186,14 +173,22 @@ impl Inner {
     }
 
     /// Proposes as the leader.
-    async fn propose_here(&self, command: &Command, bytes: bytes::Bytes) -> Result<Applied, Failure> {
+    async fn propose_here(&self, asker: &Asker, command: &Command, bytes: bytes::Bytes) -> Result<Applied, Failure> {
         if self.yielding.load(Ordering::Relaxed) {
             return Err(Failure::NoLeader);
         }
         if grows(command) && self.is_full() {
             return Err(Failure::NoSpace);
         }
-        self.proposals.propose(bytes).await
+        self.proposals.propose(asker, command, bytes).await
+    }
+
+    /// Proposes what the member itself wants done as the leader of a term, and of no other.
+    async fn propose_own(&self, term: u64, command: &Command) -> Result<Applied, Failure> {
+        if self.yielding.load(Ordering::Relaxed) {
+            return Err(Failure::NoLeader);
+        }
+        self.proposals.propose_own(&self.own, term, command).await
     }
 
     /// Whether the data has reached its quota, or the disk will soon have no room.
@@ -256,9 +251,7 @@ impl Inner {
     /// Renews as the leader, and answers once a majority has confirmed that it still was: whoever leads after it counts
     /// from later on.
     async fn renew_here(&self, lease: LeaseId) -> Result<Option<i64>, Failure> {
-        if !self.counts_leases() {
-            return Err(Failure::NoLeader);
-        }
+        let Some(term) = self.counts_leases() else { return Err(Failure::NoLeader) };
         let renew = || self.data.leases().renewed(lease, self.data.instant());
         let mut renewed = renew();
         self.confirm().await?;
@@ -268,6 +261,10 @@ impl Inner {
             if renewed.is_some() {
                 self.confirm().await?;
             }
+        }
+        // Where another leads by now, it was that one which was confirmed, and it may have counted before.
+        if self.counts_leases() != Some(term) {
+            return Err(Failure::NoLeader);
         }
         // An earlier leader may have had its end agreed on.
         Ok(renewed.filter(|_| self.data.read().ttl(lease).is_some()))
@@ -286,7 +283,7 @@ impl Inner {
     }
 
     async fn lease_here(&self, id: LeaseId, keys: bool) -> Result<Option<Lease>, Failure> {
-        if !self.counts_leases() {
+        if self.counts_leases().is_none() {
             return Err(Failure::NoLeader);
         }
         self.confirm().await?;
@@ -299,7 +296,7 @@ impl Inner {
     }
 
     pub(crate) fn header_at(&self, revision: Revision) -> Header {
-        let term = self.raft.metrics().borrow().current_term;
+        let term = self.metrics.borrow().current_term;
         Header { cluster: self.identity.cluster, member: self.me(), revision, term }
     }
 
@@ -357,16 +354,34 @@ impl Inner {
     }
 }
 
-/// How long a client's request may take.
-fn patience(settings: &Settings) -> Duration {
-    REQUEST + 2 * settings.election
-}
+impl Ways for Inner {
+    fn leader(&self) -> Option<Leader> {
+        self.leader()
+    }
 
-/// The bytes of a command, as the log keeps them.
-fn encoded(command: &Command) -> bytes::Bytes {
-    let mut bytes = Vec::new();
-    command.encode(&mut bytes);
-    bytes.into()
+    fn term(&self) -> u64 {
+        self.metrics.borrow().current_term
+    }
+
+    async fn here(&self, batch: Batch) -> Settling {
+        match write(&self.raft, batch, self.patience()).await {
+            Ok(settled) => Box::pin(settled),
+            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        }
+    }
+
+    async fn there(&self, member: MemberId, peer: &str, batch: Batch) -> Result<Vec<Outcome>, Failure> {
+        match self.links.forward(member, peer, Message::Propose(batch), self.patience()).await? {
+            Message::Applied(outcomes) => {
+                // Whoever asks this member next sees what it has just been told. That it was done is certain, however late
+                // this member is.
+                let reached = outcomes.iter().flatten().map(|applied| applied.revision).max();
+                self.data.reaches_revision(reached.unwrap_or(0), self.settings.election).await;
+                Ok(outcomes)
+            }
+            _ => Err(Failure::Timeout),
+        }
+    }
 }
 
 /// Whether a command can make the data grow.

@@ -104,7 +104,6 @@ fn number(service: &str, name: &str) -> Option<usize> {
 }
 
 /// Everything that answers on the port.
-#[derive(Clone)]
 pub(crate) struct Door {
     pub(crate) face: Face,
     pub(crate) gateway: Arc<Gateway>,
@@ -119,6 +118,15 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(face: Face) -> Self {
+        Self::of(face, Arc::new(Gateway::new()))
+    }
+
+    /// A door of its own for one connection, whose requests stand in line apart from those of the others.
+    pub(crate) fn apart(&self) -> Self {
+        Self::of(Face { engine: self.face.engine.apart(), ..self.face.clone() }, Arc::clone(&self.gateway))
+    }
+
+    fn of(face: Face, gateway: Arc<Gateway>) -> Self {
         let most = face.settings.max_request + OVERHEAD;
         let shared = Arc::new(face.clone());
         Self {
@@ -129,7 +137,7 @@ impl Door {
             maintenance: MaintenanceServer::from_arc(shared.clone()).max_decoding_message_size(most),
             lock: LockServer::from_arc(shared.clone()).max_decoding_message_size(most),
             election: ElectionServer::from_arc(shared).max_decoding_message_size(most),
-            gateway: Arc::new(Gateway::new()),
+            gateway,
             face,
         }
     }

@@ -90,7 +90,7 @@ pub async fn serve(engine: Engine, listener: TcpListener, settings: Settings, st
             () = &mut stop => break,
             stream = accept(&listener, &free) => {
                 let (stream, place) = stream;
-                let (door, stopped) = (door.clone(), stopped.clone());
+                let (door, stopped) = (Arc::new(door.apart()), stopped.clone());
                 connections.spawn(async move {
                     connection(stream, door, stopped).await;
                     drop(place);
@@ -133,7 +133,7 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
     }
 }
 
-async fn connection(stream: TcpStream, door: Door, mut stopped: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, door: Arc<Door>, mut stopped: watch::Receiver<()>) {
     // Answers are small and wanted at once; a system that cannot do that is slower and no less right.
     drop(stream.set_nodelay(true));
     let http2 = tokio::select! {
@@ -148,7 +148,7 @@ async fn connection(stream: TcpStream, door: Door, mut stopped: watch::Receiver<
 }
 
 /// A connection of HTTP/2. How it ended is its client's affair.
-async fn second(stream: TcpStream, door: Door, mut stopped: watch::Receiver<()>) {
+async fn second(stream: TcpStream, door: Arc<Door>, mut stopped: watch::Receiver<()>) {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -160,7 +160,7 @@ async fn second(stream: TcpStream, door: Door, mut stopped: watch::Receiver<()>)
         .keep_alive_interval(SILENCE)
         .keep_alive_timeout(ANSWER);
     let service = service_fn(|request| {
-        let door = door.clone();
+        let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -173,11 +173,11 @@ async fn second(stream: TcpStream, door: Door, mut stopped: watch::Receiver<()>)
 }
 
 /// A connection of HTTP/1.1.
-async fn first(stream: TcpStream, door: Door, mut stopped: watch::Receiver<()>) {
+async fn first(stream: TcpStream, door: Arc<Door>, mut stopped: watch::Receiver<()>) {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD);
     let service = service_fn(|request| {
-        let door = door.clone();
+        let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);

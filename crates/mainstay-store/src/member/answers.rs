@@ -1,19 +1,22 @@
 //! What a member answers to the others.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
-use mainstay_mvcc::{Command, Refused};
+use bytes::Bytes;
+use mainstay_mvcc::{Applied, Command, Refused};
 use openraft::Snapshot;
 use openraft::raft::AppendEntriesRequest;
 
-use super::Inner;
 use super::leading::asking;
+use super::{Inner, grows};
 use crate::elector;
 use crate::engine::Failure;
 use crate::identity::Identity;
 use crate::peer::{Answers, Message};
 use crate::propose;
-use crate::raft::{Entry, LogId, MemberId, Vote, decode, stopped};
+use crate::raft::{Batch, Entry, LogId, MemberId, Vote, decode, stopped};
+use crate::turns::Asker;
 
 impl Answers for Inner {
     fn who(&self) -> (u64, MemberId) {
@@ -49,13 +52,8 @@ impl Inner {
             }
             Message::Would { last } => Message::WouldVote(self.would(from, last)),
             Message::LastVote => Message::LastVoteWas(self.voice().is_whole().then(|| self.log.vote())),
-            Message::Propose(bytes) => {
-                let command = Command::decode(&bytes).map_err(|_| Failure::Refused(Refused::Unreadable))?;
-                if !self.leads() {
-                    return Err(Failure::NoLeader);
-                }
-                Message::Applied(self.propose_here(&command, bytes).await?)
-            }
+            Message::Propose(_) if !self.leads() => return Err(Failure::NoLeader),
+            Message::Propose(batch) => Message::Applied(self.propose_all(from, batch).await?),
             Message::Confirm => Message::Confirmed(self.confirm_here().await?),
             Message::Renew(lease) if self.leads() => Message::Renewed(self.renew_here(lease).await?),
             Message::Lease { id, keys } if self.leads() => Message::LeaseIs(self.lease_here(id, keys).await?),
@@ -88,6 +86,37 @@ impl Inner {
             }
             _ => return Err(Failure::NoLeader),
         })
+    }
+
+    /// Proposes as the leader what another member has gathered. When there is no room for more data, what would make it grow
+    /// is left out.
+    async fn propose_all(&self, from: MemberId, batch: Batch) -> Result<Vec<Result<Applied, Failure>>, Failure> {
+        if self.yielding.load(Ordering::Relaxed) {
+            return Err(Failure::NoLeader);
+        }
+        let asker = self.asker(from);
+        if !self.is_full() {
+            return Ok(self.proposals.propose_all(&asker, batch).await?.into_iter().map(Ok).collect());
+        }
+        let may = |bytes: Option<Bytes>| {
+            let command = Command::decode(&bytes?).ok()?;
+            Some((propose::encode(&command), !grows(&command)))
+        };
+        let commands: Option<Vec<_>> = propose::frames(&batch).map(may).collect();
+        let commands = commands.ok_or(Failure::Refused(Refused::Unreadable))?;
+        let left: Vec<_> = commands.iter().filter(|(_, may)| *may).map(|(bytes, _)| &bytes[..]).collect();
+        let applied = match left[..] {
+            [] => Vec::new(),
+            _ => self.proposals.propose_all(&asker, Batch(left.concat().into())).await?,
+        };
+        let mut applied = applied.into_iter();
+        let outcome = |may: bool| if may { applied.next().ok_or(Failure::Timeout) } else { Err(Failure::NoSpace) };
+        Ok(commands.iter().map(|(_, may)| *may).map(outcome).collect())
+    }
+
+    /// The place in line of another member.
+    fn asker(&self, of: MemberId) -> Asker {
+        self.askers.lock().unwrap_or_else(PoisonError::into_inner).entry(of).or_default().clone()
     }
 
     /// Whether entries and snapshots are taken from a leader with this vote.

@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Inner;
-use super::encoded;
 use crate::elector::Act;
 use crate::engine::Failure;
 use crate::peer::{Lane, Message};
@@ -124,9 +123,9 @@ impl Inner {
         }
     }
 
-    /// Counts the time of leases in the term in which this member leads, from the first moment that it matters; whether it
-    /// leads.
-    pub(super) fn counts_leases(&self) -> bool {
+    /// Counts the time of leases in the term in which this member leads, from the first moment that it matters; in which
+    /// term, if it leads.
+    pub(super) fn counts_leases(&self) -> Option<u64> {
         // Held from before the look at who leads: a later look is never overtaken by an earlier one.
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let (leads, term) = {
@@ -143,23 +142,23 @@ impl Inner {
             self.data.leases().lead(self.data.instant(), store.leases());
             *counted = Some(term);
         }
-        leads
+        leads.then_some(term)
     }
 
     /// Has leases end that nobody has kept alive.
     pub(super) async fn expire(self: Arc<Self>) {
         loop {
             sleep(LEASES).await;
-            if !self.counts_leases() {
-                continue;
-            }
+            let Some(term) = self.counts_leases() else { continue };
             let due = self.data.leases().due(self.data.instant(), EXPIRE);
             if due.is_empty() {
                 continue;
             }
             let command = Command::Expire(due.clone());
-            if self.propose_here(&command, encoded(&command)).await.is_err() {
-                self.data.leases().failed(&due);
+            match self.propose_own(term, &command).await {
+                Ok(_) => {}
+                Err(Failure::Timeout) => self.data.leases().unknown(&due),
+                Err(_) => self.data.leases().failed(&due),
             }
         }
     }
@@ -177,7 +176,8 @@ impl Inner {
             let Some(revision) = past.pop_front() else { continue };
             if self.leads() && revision > self.data.read().compacted() {
                 let command = Command::Compact(revision);
-                _ = self.propose_here(&command, encoded(&command)).await;
+                let term = self.metrics.borrow().current_term;
+                _ = self.propose_own(term, &command).await;
             }
         }
     }

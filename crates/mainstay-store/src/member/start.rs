@@ -10,7 +10,7 @@ use openraft::{Config, SnapshotPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::{Inner, patience};
+use super::Inner;
 use crate::confirm::Confirmations;
 use crate::elector::{Elector, lease};
 use crate::identity::{Identity, Mistaken, number};
@@ -19,6 +19,7 @@ use crate::peer;
 use crate::propose::Proposals;
 use crate::raft::{Network, Opened, Place, Raft, open};
 use crate::settings::Settings;
+use crate::turns::Asker;
 use crate::voice::Voice;
 
 /// Why a member cannot start.
@@ -52,8 +53,8 @@ impl Inner {
         let raft = raft.map_err(|fatal| StartError::Consensus(fatal.to_string()))?;
         begin(&raft, &settings, &identity).await?;
 
-        let (proposals, proposing) = Proposals::start(raft.clone(), patience(&settings));
         let inner = Arc::new_cyclic(|this: &std::sync::Weak<Self>| {
+            let (proposals, proposing) = Proposals::start(this.clone());
             let this = this.clone();
             let (confirmations, confirming) = Confirmations::start(move || {
                 let this = this.clone();
@@ -74,11 +75,14 @@ impl Inner {
                 settings,
                 identity,
                 data,
+                metrics: raft.metrics(),
                 raft,
                 log,
                 keeper,
                 links,
                 proposals,
+                own: Asker::default(),
+                askers: Mutex::default(),
                 confirmations,
                 receiving: tokio::sync::Mutex::new(None),
                 counted: Mutex::new(None),

@@ -7,10 +7,10 @@ use openraft::raft::{AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteR
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Failure, Lease};
-use crate::raft::{LogId, MemberId, Place, Vote};
+use crate::raft::{Batch, LogId, MemberId, Place, Vote};
 
 /// The version of everything here. Members of another version are refused at the door.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The first that is said on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +61,10 @@ pub(crate) enum Message {
     Whole,
     Received,
     Installed(SnapshotResponse<MemberId>),
-    /// A client's command, encoded, for the leader.
-    Propose(Bytes),
-    Applied(Applied),
+    /// Clients' commands, for the leader.
+    Propose(Batch),
+    /// What became of each.
+    Applied(Vec<Result<Applied, Failure>>),
     /// Which index must be carried out, before a read that begins now is linearizable?
     Confirm,
     Confirmed(u64),
