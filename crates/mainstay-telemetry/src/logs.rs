@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// What is the least that is written. Default info.
@@ -119,7 +120,7 @@ pub fn start_logs(level: LogLevel, format: LogFormat) -> Result<(), LogStartErro
     };
     let wanted = level.filter();
     let filter = Targets::new().with_default(wanted.min(LevelFilter::WARN)).with_target("mainstay", wanted);
-    tracing_subscriber::registry().with(lines.with_filter(filter)).with(Counter).try_init().map_err(|_| LogStartError)
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(counter()).try_init().map_err(|_| LogStartError)
 }
 
 /// Levels whose events are counted, with their words.
@@ -134,6 +135,15 @@ pub(crate) fn events() -> [u64; LEVELS.len()] {
 
 /// Counts errors and warnings, which are rare enough for a shared counter.
 struct Counter;
+
+/// The counter, and that it wants nothing else: of a layer without a filter everything is made, down to each span of a
+/// library.
+fn counter<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    Counter.with_filter(LevelFilter::WARN)
+}
 
 impl<S: Subscriber> Layer<S> for Counter {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -159,7 +169,9 @@ mod tests {
     #[test]
     fn warnings_are_counted() {
         let before = events();
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(Counter), || {
+        let registry = tracing_subscriber::registry().with(counter());
+        assert_eq!(registry.max_level_hint(), Some(LevelFilter::WARN), "nothing else is even made");
+        tracing::subscriber::with_default(registry, || {
             tracing::warn!("counted");
             tracing::info!("not counted");
         });
