@@ -4,12 +4,18 @@
 #![allow(clippy::print_stdout, reason = "its result")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
+use futures_util::{StreamExt as _, stream};
 use mainstay_store::etcd::wire::etcdserverpb::kv_client::KvClient;
-use mainstay_store::etcd::wire::etcdserverpb::{PutRequest, RangeRequest};
+use mainstay_store::etcd::wire::etcdserverpb::watch_client::WatchClient;
+use mainstay_store::etcd::wire::etcdserverpb::watch_request::RequestUnion;
+use mainstay_store::etcd::wire::etcdserverpb::{
+    PutRequest, RangeRequest, WatchCreateRequest, WatchRequest, WatchResponse,
+};
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 /// How many keys there are.
@@ -38,6 +44,12 @@ struct Args {
     /// Bytes of a value
     #[arg(long, default_value_t = 256)]
     value: usize,
+    /// Watches that are open meanwhile, each of a key of its own that nobody puts, beside those that are put
+    #[arg(long, default_value_t = 0)]
+    watches: usize,
+    /// Put so many keys, each once, and do nothing else
+    #[arg(long)]
+    fill: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -55,6 +67,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let address = &args.endpoints[number % args.endpoints.len()];
         channels.push(Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true).connect().await?);
     }
+    if let Some(many) = args.fill {
+        return fill(&channels, args.clients, many, args.value).await;
+    }
+    let _open = watches(&args).await?;
     let (counted, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let mut clients = Vec::new();
     for number in 0..args.clients {
@@ -90,6 +106,56 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
     );
     Ok(())
+}
+
+/// Puts so many keys, each once.
+async fn fill(channels: &[Channel], clients: usize, many: u64, value: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let next = Arc::new(AtomicU64::new(0));
+    let value = bytes::Bytes::from(vec![b'v'; value]);
+    let mut filling = tokio::task::JoinSet::new();
+    for number in 0..clients {
+        let (mut keys, next) = (KvClient::new(channels[number % channels.len()].clone()), Arc::clone(&next));
+        let value = value.clone();
+        filling.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= many {
+                    return Ok(());
+                }
+                let key = bytes::Bytes::from(format!("full-{number:010}"));
+                keys.put(PutRequest { key, value: value.clone(), ..PutRequest::default() }).await?;
+            }
+        });
+    }
+    while let Some(filled) = filling.join_next().await {
+        filled?.map_err(|status: tonic::Status| status)?;
+    }
+    println!("{}", serde_json::json!({ "filled": many }));
+    Ok(())
+}
+
+/// How many watches share a stream.
+const WATCHES: usize = 1_000;
+
+/// Opens the watches that are wanted, spread over the members; they end when what is returned is dropped.
+async fn watches(args: &Args) -> Result<Vec<Streaming<WatchResponse>>, Box<dyn std::error::Error>> {
+    let mut open = Vec::new();
+    for first in (0..args.watches).step_by(WATCHES) {
+        let address = &args.endpoints[open.len() % args.endpoints.len()];
+        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        let last = (first + WATCHES).min(args.watches);
+        let creates = (first..last).map(|number| {
+            let create = WatchCreateRequest { key: format!("key-{number:08}-watched").into(), ..Default::default() };
+            WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) }
+        });
+        let creates = stream::iter(creates).chain(stream::pending());
+        let mut watching = WatchClient::new(channel).watch(creates).await?.into_inner();
+        for _ in first..last {
+            watching.message().await?.filter(|answer| answer.created).ok_or("a watch that is not opened")?;
+        }
+        open.push(watching);
+    }
+    Ok(open)
 }
 
 /// Asks until the end; how long each answer took that was counted, in microseconds, and how many failed.
