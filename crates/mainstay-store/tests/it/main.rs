@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
 mod agreement;
+mod fairness;
 mod forgetting;
 mod gateway;
 mod holding;
