@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_mvcc::{Applied, Command, Found, LeaseId, Range, Refused, Revision, Watch};
+use mainstay_mvcc::{Applied, Command, End, Found, LeaseId, Range, Refused, Revision, Watch};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -20,6 +20,9 @@ use crate::watch::Watcher;
 
 /// Keys whose checksum is taken under one lock of the data: under a millisecond.
 const HASHED_AT_ONCE: usize = 1_000;
+
+/// A read of more keys than these is followed by what others want: some hundred microseconds.
+const LONG: i64 = 1_000;
 
 /// One member of the store. A clone is another handle of the same.
 #[derive(Debug, Clone)]
@@ -163,6 +166,20 @@ impl Engine {
         let revision = store.revision();
         drop(store);
         Ok((self.0.header_at(revision), found))
+    }
+
+    /// Reads what is here in turn with others who read many keys, one read of each after the other; what reads one key waits
+    /// for nobody.
+    ///
+    /// # Errors
+    /// The revision is not there.
+    pub async fn read_in_turn(&self, range: &Range) -> Result<(Header, Found), Refused> {
+        if range.span.end == End::Single {
+            return self.read(range);
+        }
+        let long =
+            |answer: &Result<(Header, Found), Refused>| answer.as_ref().is_ok_and(|(_, found)| found.count > LONG);
+        self.0.reads.in_turn(&self.1, || self.read(range), long).await
     }
 
     /// Who this is, and how far it has come.

@@ -31,7 +31,7 @@ use crate::peer::Message;
 use crate::propose::{self, Leader, Outcome, Proposals, Settling, Ways};
 use crate::raft::{Batch, Flushes, Keeper, LogStore, MemberId, Place, Raft, Receiving, write};
 use crate::settings::Settings;
-use crate::turns::Asker;
+use crate::turns::{Asker, Reads};
 use crate::voice::Voice;
 
 /// How long a client waits for a command or a confirmation besides the time in which a dead leader is noticed; 5 s, as
@@ -53,6 +53,7 @@ pub(crate) struct Inner {
     /// Its own place in line, and those of the other members.
     own: Asker,
     askers: Mutex<std::collections::BTreeMap<MemberId, Asker>>,
+    pub(crate) reads: Reads,
     confirmations: Confirmations,
     elector: Mutex<Elector>,
     /// The snapshot that comes in, if one does.

@@ -25,11 +25,14 @@ struct Seat {
     /// The round of the last that he asked for. It changes under the lock of the line.
     last: AtomicU64,
     room: Arc<Semaphore>,
+    /// For the one of its reads that may stand in line with those of the others.
+    reading: Semaphore,
 }
 
 impl Default for Asker {
     fn default() -> Self {
-        Self(Arc::new(Seat { last: AtomicU64::new(0), room: Arc::new(Semaphore::new(ROOM_KIB as usize)) }))
+        let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
+        Self(Arc::new(Seat { last: AtomicU64::new(0), room, reading: Semaphore::new(1) }))
     }
 }
 
@@ -38,6 +41,30 @@ impl Asker {
     pub(crate) async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(ROOM_KIB).clamp(LEAST_KIB, ROOM_KIB);
         Arc::clone(&self.0.room).acquire_many_owned(kib).await.ok()
+    }
+}
+
+/// Reads of many keys, one after the other. One of each asker's stands in line, so that each has its turn.
+#[derive(Debug)]
+pub(crate) struct Reads(Semaphore);
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self(Semaphore::new(1))
+    }
+}
+
+impl Reads {
+    /// Reads when it is the asker's turn. After a read that was `long`, everybody else has theirs before the next begins.
+    pub(crate) async fn in_turn<T>(&self, asker: &Asker, read: impl FnOnce() -> T, long: impl FnOnce(&T) -> bool) -> T {
+        // Neither is ever closed.
+        let _mine = asker.0.reading.acquire().await;
+        let _turn = self.0.acquire().await;
+        let answer = read();
+        if long(&answer) {
+            tokio::task::yield_now().await;
+        }
+        answer
     }
 }
 

@@ -17,7 +17,7 @@ impl pb::kv_server::Kv for Face {
         if !serializable {
             self.engine.confirm().await?;
         }
-        let (header, found) = self.engine.read(&range).map_err(refusal::refused)?;
+        let (header, found) = self.engine.read_in_turn(&range).await.map_err(refusal::refused)?;
         Ok(Response::new(answer::range(answer::header(header), found)))
     }
 

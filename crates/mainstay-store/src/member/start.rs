@@ -19,7 +19,7 @@ use crate::peer;
 use crate::propose::Proposals;
 use crate::raft::{Network, Opened, Place, Raft, open};
 use crate::settings::Settings;
-use crate::turns::Asker;
+use crate::turns::{Asker, Reads};
 use crate::voice::Voice;
 
 /// Why a member cannot start.
@@ -83,6 +83,7 @@ impl Inner {
                 proposals,
                 own: Asker::default(),
                 askers: Mutex::default(),
+                reads: Reads::default(),
                 confirmations,
                 receiving: tokio::sync::Mutex::new(None),
                 counted: Mutex::new(None),

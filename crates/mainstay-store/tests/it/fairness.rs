@@ -1,6 +1,9 @@
 //! One who asks for much, and the others.
 
-use mainstay_mvcc::{Command, Put};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mainstay_mvcc::{Command, Put, Range, Span};
 
 use crate::stage::{Cluster, set};
 
@@ -32,4 +35,35 @@ async fn one_who_has_hundreds_of_writes_waiting_is_not_waited_for() {
     while let Some(done) = waiting.join_next().await {
         done.unwrap();
     }
+}
+
+#[tokio::test]
+async fn one_who_reads_everything_again_and_again_is_not_waited_for() {
+    let cluster = Cluster::of(1).await;
+    for number in 0..20 {
+        let puts = (0..100).map(|at| {
+            let key = format!("key-{number}-{at}").into();
+            mainstay_mvcc::Op::Put(Put { key, value: Some("v".into()), lease: Some(0), previous: false })
+        });
+        let txn = mainstay_mvcc::Txn { then: puts.collect(), ..Default::default() };
+        cluster.any().propose(Command::Txn(txn)).await.unwrap();
+    }
+    let read = Arc::new(AtomicUsize::new(0));
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..1_000 {
+        let (greedy, read) = (cluster.any().clone(), Arc::clone(&read));
+        waiting.spawn(async move {
+            greedy.read_in_turn(&Range::all(Span::prefix("key-"))).await.unwrap();
+            read.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    let modest = cluster.any().apart();
+    for _ in 0..10 {
+        waiting.join_next().await.unwrap().unwrap();
+        let before = read.load(Ordering::Relaxed);
+        modest.read_in_turn(&Range::all(Span::prefix("key-"))).await.unwrap();
+        let waited = read.load(Ordering::Relaxed) - before;
+        assert!(waited <= 2, "{waited} of the others went before");
+    }
+    assert!(!waiting.is_empty(), "the greedy one has more to come");
 }
