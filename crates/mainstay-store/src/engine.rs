@@ -56,6 +56,9 @@ pub enum Failure {
     /// More is waiting than may wait: nothing was done.
     #[error("too many requests are waiting")]
     TooMany,
+    /// The command is longer than members take from each other: nothing was done.
+    #[error("the command is too long")]
+    TooLong,
     /// The data has reached its quota: nothing was done.
     #[error("the data has reached its quota")]
     NoSpace,

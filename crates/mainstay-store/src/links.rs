@@ -1,11 +1,13 @@
 //! The lanes to the other members, each made when it is first needed.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::engine::Failure;
-use crate::peer::{Hello, Lane, Link, Message, Unreachable};
+use crate::peer::{Hello, Lane, Link, Message, Transfer, Unreachable};
 use crate::raft::MemberId;
 
 /// The lanes of one member to all others.
@@ -14,11 +16,18 @@ pub(crate) struct Links {
     cluster: u64,
     from: MemberId,
     open: Mutex<BTreeMap<(MemberId, Lane), (String, Link)>>,
+    /// The number of the last snapshot that was sent. The first is drawn, so that it is none of an earlier life.
+    transfers: AtomicU64,
 }
 
 impl Links {
     pub(crate) fn new(cluster: u64, from: MemberId) -> Self {
-        Self { cluster, from, open: Mutex::default() }
+        Self { cluster, from, open: Mutex::default(), transfers: AtomicU64::new(RandomState::new().hash_one(from)) }
+    }
+
+    /// A number for a snapshot that is sent.
+    pub(crate) fn transfer(&self) -> Transfer {
+        self.transfers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The lane to a member at this address. One that was at another address is let go.

@@ -23,6 +23,9 @@ const WAITING: usize = 16_384;
 /// How much all that waits or is under way may take, in KiB.
 const WAITING_KIB: usize = 256 << 10;
 
+/// How long a command may be: half of what members take in one frame, so that one that came together with others fits.
+pub(crate) const LONGEST: usize = crate::peer::LONGEST / 2;
+
 /// How many commands go into one batch at most.
 const COMMANDS: usize = 4096;
 
@@ -141,6 +144,9 @@ impl Proposals {
 
     /// Hands a command in, and waits for what it did.
     pub(crate) async fn propose(&self, asker: &Asker, command: &Command, bytes: Bytes) -> Outcome {
+        if bytes.len() > LONGEST {
+            return Err(Failure::TooLong);
+        }
         let Some(_held) = asker.room(bytes.len()).await else { return Err(Failure::TooMany) };
         let (outcome, settled) = oneshot::channel();
         self.put(asker, bytes, answer(command), Waiter::Client(outcome))?;

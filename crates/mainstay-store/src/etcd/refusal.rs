@@ -68,6 +68,7 @@ impl From<Failure> for Status {
             Failure::NoLeader => status(NO_LEADER),
             Failure::Timeout => status(TIMEOUT),
             Failure::TooMany => status(TOO_MANY),
+            Failure::TooLong => status(TOO_LARGE),
             Failure::NoSpace => status(NO_SPACE),
             Failure::Stopped(_) => status(STOPPED),
         }

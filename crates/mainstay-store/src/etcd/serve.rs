@@ -11,6 +11,7 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -133,9 +134,21 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
     }
 }
 
+/// Has the system ask a client that is silent, or takes nothing of what it is sent: over HTTP/1.1, where a watch may be
+/// silent for long, nobody else would notice that it is gone.
+fn asks_whether_it_lives(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    let asking = TcpKeepalive::new().with_time(SILENCE).with_interval(ANSWER / 2).with_retries(2);
+    socket.set_tcp_keepalive(&asking)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(SILENCE + ANSWER))?;
+    Ok(())
+}
+
 async fn connection(stream: TcpStream, door: Arc<Door>, mut stopped: watch::Receiver<()>) {
     // Answers are small and wanted at once; a system that cannot do that is slower and no less right.
     drop(stream.set_nodelay(true));
+    drop(asks_whether_it_lives(&stream));
     let http2 = tokio::select! {
         http2 = tokio::time::timeout(HEAD, speaks_http2(&stream)) => http2.ok().flatten(),
         _ = stopped.changed() => None,
@@ -187,4 +200,21 @@ async fn first(stream: TcpStream, door: Arc<Door>, mut stopped: watch::Receiver<
         _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
     }
     drop(connection.await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_without_a_word_does_not_keep_its_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        asks_whether_it_lives(&stream).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(SILENCE + ANSWER));
+    }
 }

@@ -13,9 +13,9 @@ use super::{Inner, grows};
 use crate::elector;
 use crate::engine::Failure;
 use crate::identity::Identity;
-use crate::peer::{Answers, Message};
+use crate::peer::{Answers, Message, Transfer};
 use crate::propose;
-use crate::raft::{Batch, Entry, LogId, MemberId, Vote, decode, stopped};
+use crate::raft::{Batch, Entry, LogId, MemberId, Receiving, Vote, decode, stopped};
 use crate::turns::Asker;
 
 impl Answers for Inner {
@@ -66,19 +66,20 @@ impl Inner {
                 self.raft.trigger().elect().await.map_err(|fatal| stopped(&fatal))?;
                 Message::Done
             }
-            Message::Snapshot { vote, meta } => {
-                let receiving = self.keeper.receive(vote, meta).await?;
-                *self.receiving.lock().await = Some(receiving);
+            Message::Snapshot { transfer, vote, meta } => {
+                *self.receiving.lock().await = Some(self.keeper.receive(from, transfer, vote, meta));
                 Message::Received
             }
-            Message::Piece { data } => {
+            Message::Piece { transfer, at, data } => {
                 let mut receiving = self.receiving.lock().await;
-                let Some(open) = receiving.as_mut() else { return Err(nothing_comes()) };
-                open.piece(data).await?;
+                expected(&mut receiving, from, transfer, at)?.piece(data).await?;
                 Message::Received
             }
-            Message::Whole => {
-                let Some(open) = self.receiving.lock().await.take() else { return Err(nothing_comes()) };
+            Message::Whole { transfer, at } => {
+                let mut receiving = self.receiving.lock().await;
+                expected(&mut receiving, from, transfer, at)?;
+                let Some(open) = receiving.take() else { return Err(astray()) };
+                drop(receiving);
                 let (vote, meta, snapshot) = open.whole().await?;
                 let snapshot = Snapshot { meta, snapshot: Box::new(snapshot) };
                 let installed = self.raft.install_full_snapshot(vote, snapshot).await;
@@ -164,6 +165,54 @@ impl Inner {
     }
 }
 
-fn nothing_comes() -> Failure {
-    Failure::Stopped("a piece of a snapshot of which nothing is known".to_owned())
+/// The transfer that comes in, if what is there of it is of this one and reaches up to this byte. One whose pieces do not
+/// follow each other is given up; what belongs to another is none of its business.
+fn expected(
+    receiving: &mut Option<Receiving>,
+    from: MemberId,
+    transfer: Transfer,
+    at: u64,
+) -> Result<&mut Receiving, Failure> {
+    if receiving.as_ref().is_some_and(|open| open.is(from, transfer) && !open.stands_at(at)) {
+        *receiving = None;
+    }
+    receiving.as_mut().filter(|open| open.is(from, transfer)).ok_or_else(astray)
+}
+
+fn astray() -> Failure {
+    Failure::Stopped("a piece of a snapshot that is not the next one of what comes in".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::raft::{Keeper, Vote, open};
+    use crate::settings::Settings;
+
+    fn comes(keeper: &Keeper, from: MemberId, transfer: Transfer) -> Option<Receiving> {
+        Some(keeper.receive(from, transfer, Vote::new_committed(1, from), openraft::SnapshotMeta::default()))
+    }
+
+    #[tokio::test]
+    async fn a_piece_of_another_transfer_or_sender_or_out_of_order_never_gets_into_a_snapshot() {
+        let dir = tempfile::tempdir().unwrap();
+        let keeper = open(&Settings::new("n1", dir.path())).unwrap().keeper;
+        let mut receiving = comes(&keeper, 2, 70);
+        let first = expected(&mut receiving, 2, 70, 0).unwrap();
+        first.piece(Bytes::from_static(b"abc")).await.unwrap();
+        // A leader that was, and one that sends anew: theirs is refused, and what comes goes on.
+        for (from, transfer) in [(3, 70), (2, 69), (2, 71)] {
+            assert_eq!(expected(&mut receiving, from, transfer, 3).unwrap_err(), astray());
+        }
+        expected(&mut receiving, 2, 70, 3).unwrap();
+        // A piece that is missing, or comes twice: nothing can become of it.
+        for at in [0, 2, 4] {
+            let mut receiving = comes(&keeper, 2, 70);
+            expected(&mut receiving, 2, 70, 0).unwrap().piece(Bytes::from_static(b"abc")).await.unwrap();
+            assert_eq!(expected(&mut receiving, 2, 70, at).unwrap_err(), astray());
+            assert!(receiving.is_none(), "it is given up");
+        }
+    }
 }

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::frame::{Frames, put};
+use super::frame::{BEATS, Frames, NOBODY, SILENCE, put, write};
 use super::message::{Hello, Message};
 
 /// How many questions may wait to be written.
@@ -61,9 +60,14 @@ pub(crate) struct Link {
 impl Link {
     /// A lane to whoever listens at `address`. It connects once there is something to say.
     pub(crate) fn new(address: &str, hello: Hello) -> Self {
+        Self::within(address, hello, SILENCE)
+    }
+
+    /// The same, with so much silence as is borne.
+    pub(super) fn within(address: &str, hello: Hello, silence: Duration) -> Self {
         let (questions, asked) = mpsc::channel(WAITING);
         let address: Arc<str> = address.into();
-        tokio::spawn(run(Arc::clone(&address), hello, asked));
+        tokio::spawn(run(Arc::clone(&address), hello, silence, asked));
         Self { address, questions }
     }
 
@@ -84,11 +88,11 @@ impl Link {
 }
 
 /// Connects whenever there is something to say, and says it.
-async fn run(address: Arc<str>, hello: Hello, mut asked: mpsc::Receiver<Question>) {
+async fn run(address: Arc<str>, hello: Hello, silence: Duration, mut asked: mpsc::Receiver<Question>) {
     while let Some(first) = asked.recv().await {
         let connected = timeout(CONNECT, TcpStream::connect(&*address)).await;
         let why = match connected {
-            Ok(Ok(stream)) => match speak(&address, stream, hello, first, &mut asked).await {
+            Ok(Ok(stream)) => match speak(&address, stream, hello, silence, first, &mut asked).await {
                 Ok(()) => continue,
                 Err(error) => error.to_string(),
             },
@@ -119,31 +123,37 @@ async fn speak(
     address: &str,
     stream: TcpStream,
     hello: Hello,
+    silence: Duration,
     first: Question,
     asked: &mut mpsc::Receiver<Question>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reading, mut writing) = stream.into_split();
     let open: Open = Arc::default();
-    let mut answers = tokio::spawn(listen(Frames::new(reading), Arc::clone(&open)));
+    let mut answers = tokio::spawn(listen(Frames::new(reading, silence), Arc::clone(&open)));
     let mut out = BytesMut::with_capacity(64 << 10);
-    put(&mut out, 0, &hello)?;
-    let (mut number, mut next) = (0, Some(first));
+    put(&mut out, NOBODY, &hello)?;
+    let (mut number, mut next) = (NOBODY, Some(first));
     let ended = loop {
-        let Some(question) = next else { break Ok(()) };
-        gather(question, &mut number, &open, &mut out)?;
+        if let Some(question) = next.take() {
+            gather(address, question, &mut number, &open, &mut out);
+        }
         while out.len() < WRITE {
             let Ok(question) = asked.try_recv() else { break };
-            gather(question, &mut number, &open, &mut out)?;
+            gather(address, question, &mut number, &open, &mut out);
         }
-        if let Err(error) = writing.write_all_buf(&mut out).await {
-            break Err(error);
-        }
-        out.clear();
-        next = tokio::select! {
-            question = asked.recv() => question,
+        tokio::select! {
+            written = write(&mut writing, &mut out, silence) => if let Err(error) = written { break Err(error) },
             _ = &mut answers => break Err(io::ErrorKind::ConnectionReset.into()),
-        };
+        }
+        tokio::select! {
+            question = asked.recv() => match question {
+                Some(question) => next = Some(question),
+                None => break Ok(()),
+            },
+            () = sleep(silence / BEATS) => put(&mut out, NOBODY, &Message::Alive)?,
+            _ = &mut answers => break Err(io::ErrorKind::ConnectionReset.into()),
+        }
     };
     answers.abort();
     let unreachable = Unreachable { address: address.to_owned(), why: "the connection ended".to_owned(), heard: true };
@@ -153,15 +163,20 @@ async fn speak(
     ended
 }
 
-fn gather(question: Question, number: &mut u64, open: &Open, out: &mut BytesMut) -> io::Result<()> {
+/// Puts a question behind those that wait to be written. One that is too long is answered at once: nobody has heard it.
+fn gather(address: &str, question: Question, number: &mut u64, open: &Open, out: &mut BytesMut) {
     *number += 1;
+    if let Err(error) = put(out, *number, &question.said) {
+        let unreachable = Unreachable { address: address.to_owned(), why: error.to_string(), heard: false };
+        _ = question.answer.send(Err(unreachable));
+        return;
+    }
     let mut open = lock(open);
     // Those whose askers have given up are forgotten, so that a silent member costs no memory.
     if open.len() >= WAITING {
         open.retain(|_, answer| !answer.is_closed());
     }
     open.insert(*number, question.answer);
-    put(out, *number, &question.said)
 }
 
 /// Hands each answer to who asked.

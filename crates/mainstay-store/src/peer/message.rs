@@ -25,6 +25,9 @@ pub(crate) struct Hello {
     pub(crate) to: MemberId,
 }
 
+/// Which snapshot on its way a piece belongs to: the sender gives no two the same number.
+pub(crate) type Transfer = u64;
+
 /// A question or an answer.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Message {
@@ -48,17 +51,25 @@ pub(crate) enum Message {
     LastVote,
     /// For this one; nothing where it may have been forgotten.
     LastVoteWas(Option<Vote>),
-    /// A snapshot comes, in so many bytes.
+    /// Nothing: a sign of life, to which nobody answers.
+    Alive,
+    /// A snapshot comes.
     Snapshot {
+        transfer: Transfer,
         vote: Vote,
         meta: SnapshotMeta<MemberId, Place>,
     },
-    /// The next piece of it.
+    /// The next piece of it, which begins at this byte.
     Piece {
+        transfer: Transfer,
+        at: u64,
         data: Bytes,
     },
-    /// That was all of it.
-    Whole,
+    /// That was all of it, so many bytes.
+    Whole {
+        transfer: Transfer,
+        at: u64,
+    },
     Received,
     Installed(SnapshotResponse<MemberId>),
     /// Clients' commands, for the leader.

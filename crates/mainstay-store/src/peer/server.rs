@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::frame::{Frames, put};
+use super::frame::{BEATS, Frames, NOBODY, SILENCE, put, write};
 use super::message::{Hello, Message, VERSION};
+use crate::engine::Failure;
 use crate::raft::MemberId;
 
 /// How many questions of one connection are answered at once.
@@ -36,6 +36,11 @@ pub(crate) trait Answers: Send + Sync + 'static {
 
 /// Answers members until the future is dropped.
 pub(crate) async fn serve<A: Answers>(listener: TcpListener, answers: Arc<A>) {
+    serve_within(listener, answers, SILENCE).await;
+}
+
+/// The same, with so much silence of a connection as is borne.
+pub(super) async fn serve_within<A: Answers>(listener: TcpListener, answers: Arc<A>, silence: Duration) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
     let mut open = JoinSet::new();
     loop {
@@ -46,7 +51,7 @@ pub(crate) async fn serve<A: Answers>(listener: TcpListener, answers: Arc<A>) {
                 let answers = Arc::clone(&answers);
                 open.spawn(async move {
                     let _seat = seat;
-                    if let Err(error) = converse(stream, answers).await {
+                    if let Err(error) = converse(stream, answers, silence).await {
                         tracing::debug!(%from, %error, "a member's connection ended");
                     }
                 });
@@ -60,10 +65,10 @@ pub(crate) async fn serve<A: Answers>(listener: TcpListener, answers: Arc<A>) {
 }
 
 /// Answers what is asked on one connection, until it ends.
-async fn converse<A: Answers>(stream: TcpStream, answers: Arc<A>) -> io::Result<()> {
+async fn converse<A: Answers>(stream: TcpStream, answers: Arc<A>, silence: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reading, mut writing) = stream.into_split();
-    let mut frames = Frames::new(reading);
+    let mut frames = Frames::new(reading, silence);
     let introduced = timeout(INTRODUCTION, frames.next::<Hello>()).await;
     let Ok(Some((_, hello))) = introduced.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))? else {
         return Ok(());
@@ -77,24 +82,26 @@ async fn converse<A: Answers>(stream: TcpStream, answers: Arc<A>) -> io::Result<
     let mut under_way = JoinSet::new();
     under_way.spawn(async move {
         let mut out = BytesMut::with_capacity(64 << 10);
-        while let Some((number, message)) = saying.recv().await {
-            if put(&mut out, number, &message).is_err() {
+        loop {
+            match timeout(silence / BEATS, saying.recv()).await {
+                Ok(Some((number, answer))) => say(&mut out, number, &answer),
+                Ok(None) => return,
+                Err(_) => say(&mut out, NOBODY, &Message::Alive),
+            }
+            while let Ok((number, answer)) = saying.try_recv() {
+                say(&mut out, number, &answer);
+            }
+            if write(&mut writing, &mut out, silence).await.is_err() {
                 return;
             }
-            while let Ok((number, message)) = saying.try_recv() {
-                if put(&mut out, number, &message).is_err() {
-                    return;
-                }
-            }
-            if writing.write_all_buf(&mut out).await.is_err() {
-                return;
-            }
-            out.clear();
         }
     });
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some((number, asked)) = frames.next::<Message>().await? {
         while under_way.try_join_next().is_some() {}
+        if asked == Message::Alive {
+            continue;
+        }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let (answers, said) = (Arc::clone(&answers), said.clone());
         under_way.spawn(async move {
@@ -104,4 +111,12 @@ async fn converse<A: Answers>(stream: TcpStream, answers: Arc<A>) -> io::Result<
         });
     }
     Ok(())
+}
+
+/// Puts an answer behind those that wait to be written. One that is too long was done, and cannot be told.
+fn say(out: &mut BytesMut, number: u64, answer: &Message) {
+    if let Err(error) = put(out, number, answer) {
+        tracing::warn!(%error, "an answer to a member is too long to be told");
+        _ = put(out, number, &Message::Failed(Failure::Timeout));
+    }
 }

@@ -22,6 +22,7 @@ use super::{LogId, Machine, MemberId, Place, Vote};
 use crate::data::{Data, Reached};
 use crate::engine::Failure;
 use crate::member::StartError;
+use crate::peer::Transfer;
 use crate::settings::Settings;
 
 /// How many pieces wait between who gathers or receives and who writes.
@@ -236,7 +237,7 @@ impl Keeper {
     }
 
     /// Takes in a snapshot that another member sends.
-    pub(crate) async fn receive(&self, vote: Vote, meta: Meta) -> Result<Receiving, Failure> {
+    pub(crate) fn receive(&self, from: MemberId, transfer: Transfer, vote: Vote, meta: Meta) -> Receiving {
         let snapshots = self.0.snapshots.clone();
         let index = meta.last_log_id.map_or(0, |id| id.index);
         let note = note(&meta);
@@ -248,7 +249,7 @@ impl Keeper {
             }
             Ok((snapshots, writer))
         });
-        Ok(Receiving { vote, meta, pieces, written })
+        Receiving { from, transfer, at: 0, vote, meta, pieces, written }
     }
 }
 
@@ -314,6 +315,10 @@ impl Reading {
 /// A snapshot that is being taken in. Dropped before it is whole, it leaves nothing.
 #[derive(Debug)]
 pub(crate) struct Receiving {
+    from: MemberId,
+    transfer: Transfer,
+    /// How many bytes have come.
+    at: u64,
     vote: Vote,
     meta: Meta,
     pieces: mpsc::Sender<Bytes>,
@@ -321,14 +326,25 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
+    /// Whether this is the transfer that comes from this member.
+    pub(crate) fn is(&self, from: MemberId, transfer: Transfer) -> bool {
+        (self.from, self.transfer) == (from, transfer)
+    }
+
+    /// Whether all before this byte has come, and nothing behind it.
+    pub(crate) fn stands_at(&self, at: u64) -> bool {
+        self.at == at
+    }
+
     /// The next piece.
     pub(crate) async fn piece(&mut self, data: Bytes) -> Result<(), Failure> {
+        self.at += data.len() as u64;
         self.pieces.send(data).await.map_err(|_| Failure::Stopped("a snapshot cannot be written".to_owned()))
     }
 
     /// That was all of it.
     pub(crate) async fn whole(self) -> Result<(Vote, Meta, SnapshotFile), Failure> {
-        let Self { vote, meta, pieces, written } = self;
+        let Self { vote, meta, pieces, written, .. } = self;
         drop(pieces);
         let failed = |why: String| Failure::Stopped(format!("a snapshot cannot be taken in: {why}"));
         let written = written.await.map_err(|error| failed(error.to_string()))?;

@@ -132,15 +132,19 @@ impl Speaker {
             StreamingError::Network(NetworkError::new(&AnyError::error(error.to_string())))
         };
         let ask = async |said| lane.ask(said, PATIENCE).await.map_err(|error| network(&error));
+        let taken = async |said| match ask(said).await? {
+            Message::Received => Ok(()),
+            other => Err(network(&odd(&other))),
+        };
         let mut reading = snapshot.snapshot.reader();
-        ask(Message::Snapshot { vote, meta: snapshot.meta }).await?;
+        let (transfer, mut at) = (self.links.transfer(), 0);
+        taken(Message::Snapshot { transfer, vote, meta: snapshot.meta }).await?;
         while let Some(data) = reading.next().await.map_err(|error| network(&error))? {
-            match ask(Message::Piece { data }).await? {
-                Message::Received => {}
-                other => return Err(network(&odd(&other))),
-            }
+            let length = data.len() as u64;
+            taken(Message::Piece { transfer, at, data }).await?;
+            at += length;
         }
-        match ask(Message::Whole).await? {
+        match ask(Message::Whole { transfer, at }).await? {
             Message::Installed(response) => Ok(response),
             other => Err(network(&odd(&other))),
         }

@@ -209,3 +209,13 @@ async fn a_lease_lives_on_under_a_new_leader_from_its_first_moment() {
         cluster.start(&leader).await;
     }
 }
+
+#[tokio::test]
+async fn a_command_that_is_too_long_is_refused_whoever_is_asked_and_disturbs_nobody() {
+    let cluster = Cluster::of(3).await;
+    let long = "v".repeat(40 << 20);
+    for (_, engine) in cluster.all() {
+        assert_eq!(engine.propose(put("a", &long)).await, Err(Failure::TooLong));
+    }
+    set(cluster.any(), "a", "1").await;
+}
