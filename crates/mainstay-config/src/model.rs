@@ -85,6 +85,8 @@ pub struct Store {
     pub peer: SocketAddr,
     /// The members of a new cluster, name and peer address; nobody for a cluster of one. Default nobody.
     pub members: Vec<(String, String)>,
+    /// Peer addresses of a running cluster that this node joins. Default none.
+    pub join: Vec<String>,
     /// The longest that a dead leader goes unnoticed. Default 1 s.
     pub election: Duration,
     /// How much the data may take. Default 2 GiB.

@@ -106,6 +106,7 @@ fn settings(config: &Config, store: &Store, name: &str) -> mainstay_store::Setti
     settings.client = store.client.to_string();
     settings.peer = store.peer.to_string();
     settings.members = store.members.iter().cloned().collect();
+    settings.join.clone_from(&store.join);
     settings.election = std(store.election);
     settings.quota = store.quota.0;
     settings.keep = store.keep.map(std);

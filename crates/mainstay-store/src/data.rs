@@ -1,5 +1,6 @@
 //! What a member knows: the data, how far it has come, and who waits for it to come further.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ pub(crate) struct Data {
     leases: Mutex<LeaseClock>,
     applied: watch::Sender<Option<u64>>,
     pub(crate) watches: Watches,
+    me: MemberId,
+    /// This member is one, and does not vote.
+    learns: AtomicBool,
     born: Instant,
 }
 
@@ -36,7 +40,8 @@ pub(crate) struct Reached {
 }
 
 impl Data {
-    pub(crate) fn new(store: Store, reached: Reached) -> Self {
+    /// What the member of this number knows.
+    pub(crate) fn new(store: Store, reached: Reached, me: MemberId) -> Self {
         let applied = watch::Sender::new(reached.applied.map(|id| id.index));
         let store = Arc::new(RwLock::new(store));
         Self {
@@ -45,8 +50,29 @@ impl Data {
             reached: Mutex::new(reached),
             leases: Mutex::default(),
             applied,
+            me,
+            learns: AtomicBool::new(false),
             born: Instant::now(),
         }
+        .with_part()
+    }
+
+    fn with_part(self) -> Self {
+        self.look_at_part();
+        self
+    }
+
+    /// Looks at what part this member has: whenever the members have changed.
+    pub(crate) fn look_at_part(&self) {
+        let reached = self.reached();
+        let members = reached.members.membership();
+        let learns = members.get_node(&self.me).is_some() && !members.voter_ids().any(|id| id == self.me);
+        self.learns.store(learns, Ordering::Relaxed);
+    }
+
+    /// Whether this member only learns.
+    pub(crate) fn learns(&self) -> bool {
+        self.learns.load(Ordering::Relaxed)
     }
 
     /// How long the member has been up: the clock of its elections.

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::identity::new_number;
 use crate::member::{Inner, StartError};
+use crate::members::Change;
+use crate::members::Unchanged;
 use crate::raft::Flushes;
 use crate::settings::Settings;
 use crate::turns::Asker;
@@ -62,6 +65,12 @@ pub enum Failure {
     /// The data has reached its quota: nothing was done.
     #[error("the data has reached its quota")]
     NoSpace,
+    /// The members stay as they are.
+    #[error(transparent)]
+    Unchanged(#[from] Unchanged),
+    /// This member was removed from the cluster.
+    #[error("this member was removed from its cluster, for good")]
+    Removed,
     /// The member is ending, or its disk has failed.
     #[error("the member is stopping: {0}")]
     Stopped(String),
@@ -225,6 +234,58 @@ impl Engine {
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         self.0.members()
+    }
+
+    /// Adds a member that is reached at this address, and says its number. It learns, and votes once it has caught up,
+    /// unless it is to be a `learner` and no more.
+    ///
+    /// # Errors
+    /// It was not added, or whether it was is unknown.
+    pub async fn add(&self, peer: &str, learner: bool) -> Result<u64, Failure> {
+        let id = new_number(peer);
+        self.0.change(Change::Add { id, peer: peer.to_owned(), learner }).await?;
+        Ok(id)
+    }
+
+    /// Removes a member for good. A leader hands its part over before.
+    ///
+    /// # Errors
+    /// It was not removed, or whether it was is unknown.
+    pub async fn remove(&self, member: u64) -> Result<(), Failure> {
+        self.0.change(Change::Remove(member)).await
+    }
+
+    /// Has a learner vote.
+    ///
+    /// # Errors
+    /// It does not, or whether it does is unknown.
+    pub async fn promote(&self, member: u64) -> Result<(), Failure> {
+        self.0.change(Change::Promote(member)).await
+    }
+
+    /// A member is reached by the others at another address.
+    ///
+    /// # Errors
+    /// That was not written down, or whether it was is unknown.
+    pub async fn relocate(&self, member: u64, peer: &str) -> Result<(), Failure> {
+        self.0.change(Change::Move { id: member, peer: peer.to_owned() }).await
+    }
+
+    /// Whether this member only learns.
+    #[must_use]
+    pub fn learns(&self) -> bool {
+        self.0.data.learns()
+    }
+
+    /// Whether this member was removed from its cluster.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.0.is_removed()
+    }
+
+    /// Returns once this member was removed from its cluster.
+    pub async fn removed(&self) {
+        self.0.removed().await;
     }
 
     /// How this member stands.

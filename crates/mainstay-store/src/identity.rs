@@ -1,6 +1,7 @@
 //! Who a member is: written down at its first start and held against its settings at every later one.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,12 @@ pub(crate) struct Identity {
     /// has forgotten what it acknowledged.
     #[serde(default)]
     pub(crate) whole: bool,
+    /// It came to a cluster that was there, and begins none.
+    #[serde(default)]
+    pub(crate) joined: bool,
+    /// It is no member any more, and never will be again.
+    #[serde(default)]
+    pub(crate) removed: bool,
 }
 
 /// Why it cannot be who the settings say.
@@ -51,6 +58,16 @@ pub enum Mistaken {
         /// Who asks.
         ours: String,
     },
+    /// It was a member once.
+    #[error(
+        "{} holds the data of a member that was removed from its cluster, for good: remove the data, then have a member \
+         added anew (`mainstay store member add`) and name the others in store.join",
+        path.display()
+    )]
+    Removed {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The settings do not name the member itself.
     #[error(
         "store.members names {named}, and this node is {ours:?}: name it there with its peer address, or give it one of \
@@ -69,27 +86,50 @@ pub(crate) fn number(name: &str) -> MemberId {
     fnv(name.bytes()).max(1)
 }
 
+/// A number for a member that comes to this address. None is given twice: two numbers of 64 bits are the same less often
+/// than disks lie.
+pub(crate) fn new_number(peer: &str) -> MemberId {
+    RandomState::new().hash_one(peer).max(1)
+}
+
 impl Identity {
-    /// Who it was at its first start; now, if this is it.
-    pub(crate) fn of(settings: &Settings) -> Result<Self, Mistaken> {
+    /// Who it was at its first start, if this is not it.
+    pub(crate) fn known(settings: &Settings) -> Result<Option<Self>, Mistaken> {
         let path = settings.directory.join(FILE);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let known: Self = serde_json::from_slice(&bytes)
-                    .map_err(|error| Mistaken::File { path: path.clone(), error: error.into() })?;
-                if known.name == settings.name {
-                    return Ok(known);
-                }
-                let (theirs, ours) = (known.name, settings.name.clone());
-                Err(Mistaken::AnotherName { path: settings.directory.clone(), theirs, ours })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = Self::new(settings)?;
-                identity.keep(&settings.directory).map_err(|error| Mistaken::File { path, error })?;
-                Ok(identity)
-            }
-            Err(error) => Err(Mistaken::File { path, error }),
+        let known: Self = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| Mistaken::File { path, error: io::Error::new(io::ErrorKind::InvalidData, error) })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Mistaken::File { path, error }),
+        };
+        let path = settings.directory.clone();
+        if known.removed {
+            return Err(Mistaken::Removed { path });
         }
+        if known.name != settings.name {
+            return Err(Mistaken::AnotherName { path, theirs: known.name, ours: settings.name.clone() });
+        }
+        Ok(Some(known))
+    }
+
+    /// Who it is in a cluster that begins.
+    pub(crate) fn begins(settings: &Settings) -> Result<Self, Mistaken> {
+        let identity = Self::new(settings)?;
+        identity.first_kept(settings)?;
+        Ok(identity)
+    }
+
+    /// Who it is in a cluster that was there.
+    pub(crate) fn joins(settings: &Settings, cluster: u64, member: MemberId) -> Result<Self, Mistaken> {
+        let name = settings.name.clone();
+        let identity = Self { name, member, cluster, whole: false, joined: true, removed: false };
+        identity.first_kept(settings)?;
+        Ok(identity)
+    }
+
+    fn first_kept(&self, settings: &Settings) -> Result<(), Mistaken> {
+        let path = settings.directory.join(FILE);
+        self.keep(&settings.directory).map_err(|error| Mistaken::File { path, error })
     }
 
     fn new(settings: &Settings) -> Result<Self, Mistaken> {
@@ -97,18 +137,16 @@ impl Identity {
         if !named.is_empty() && !named.contains(&settings.name) {
             return Err(Mistaken::NotAMember { named: named.join(", "), ours: settings.name.clone() });
         }
-        // All members of a new cluster come to the same number from the same settings; one that is alone is only ever
-        // mistaken for another of the same name and address.
+        // All members of a new cluster come to the same number from the same settings. One that is alone draws it: should
+        // it lose its data once others have come, it begins another cluster and is taken for none of theirs.
+        let alone = named.len() < 2;
         let mut text = String::new();
         for (name, peer) in &settings.members {
             text.push_str(&format!("{name}={peer}\n"));
         }
-        if named.len() < 2 {
-            text.push_str(&format!("{}={}", settings.name, settings.peer));
-        }
-        let cluster = fnv(text.bytes()).max(1);
-        let whole = named.len() < 2;
-        Ok(Self { name: settings.name.clone(), member: number(&settings.name), cluster, whole })
+        let cluster = if alone { new_number(&settings.peer) } else { fnv(text.bytes()).max(1) };
+        let (name, member) = (settings.name.clone(), number(&settings.name));
+        Ok(Self { name, member, cluster, whole: alone, joined: false, removed: false })
     }
 
     /// Writes it down.
@@ -133,11 +171,16 @@ mod tests {
         settings
     }
 
+    /// What happens at a start.
+    fn of(settings: &Settings) -> Result<Identity, Mistaken> {
+        Identity::known(settings)?.map_or_else(|| Identity::begins(settings), Ok)
+    }
+
     #[test]
     fn members_of_one_cluster_agree_on_its_number_and_not_on_their_own() {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let one = Identity::of(&settings("n1", a.path(), &["n1", "n2", "n3"])).unwrap();
-        let two = Identity::of(&settings("n2", b.path(), &["n1", "n2", "n3"])).unwrap();
+        let one = of(&settings("n1", a.path(), &["n1", "n2", "n3"])).unwrap();
+        let two = of(&settings("n2", b.path(), &["n1", "n2", "n3"])).unwrap();
         assert_eq!(one.cluster, two.cluster);
         assert_ne!(one.member, two.member);
     }
@@ -145,17 +188,36 @@ mod tests {
     #[test]
     fn a_member_is_who_it_was_whatever_its_settings_name_later() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Identity::of(&settings("n1", dir.path(), &["n1", "n2"])).unwrap();
-        assert_eq!(Identity::of(&settings("n1", dir.path(), &[])).unwrap(), first);
-        let other = Identity::of(&settings("n2", dir.path(), &["n1", "n2"])).unwrap_err().to_string();
+        let first = of(&settings("n1", dir.path(), &["n1", "n2"])).unwrap();
+        assert_eq!(of(&settings("n1", dir.path(), &[])).unwrap(), first);
+        let other = of(&settings("n2", dir.path(), &["n1", "n2"])).unwrap_err().to_string();
         assert!(other.contains("\"n1\"") && other.contains("node.name"), "{other}");
     }
 
     #[test]
     fn a_member_that_its_settings_do_not_name_is_told_so() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Identity::of(&settings("n9", dir.path(), &["n1", "n2"])).unwrap_err().to_string();
+        let error = of(&settings("n9", dir.path(), &["n1", "n2"])).unwrap_err().to_string();
         assert!(error.contains("n1, n2") && error.contains("\"n9\""), "{error}");
         assert!(!dir.path().join(FILE).exists(), "nothing is written before it is right");
+    }
+
+    #[test]
+    fn one_that_is_alone_is_mistaken_for_no_other() {
+        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let [one, two] = [&a, &b].map(|dir| of(&settings("n1", dir.path(), &[])).unwrap());
+        assert_eq!(one.member, two.member);
+        assert_ne!(one.cluster, two.cluster);
+    }
+
+    #[test]
+    fn who_was_removed_does_not_come_back_with_its_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings("n4", dir.path(), &[]);
+        let joined = Identity::joins(&settings, 7, 11).unwrap();
+        assert_eq!(of(&settings).unwrap(), joined);
+        Identity { removed: true, ..joined }.keep(dir.path()).unwrap();
+        let error = of(&settings).unwrap_err().to_string();
+        assert!(error.contains("removed") && error.contains("store.join"), "{error}");
     }
 }

@@ -1,10 +1,10 @@
 //! The lanes to the other members, each made when it is first needed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::engine::Failure;
 use crate::peer::{Hello, Lane, Link, Message, Transfer, Unreachable};
@@ -16,13 +16,38 @@ pub(crate) struct Links {
     cluster: u64,
     from: MemberId,
     open: Mutex<BTreeMap<(MemberId, Lane), (String, Link)>>,
+    /// When each was last heard.
+    heard: Mutex<BTreeMap<MemberId, Instant>>,
     /// The number of the last snapshot that was sent. The first is drawn, so that it is none of an earlier life.
     transfers: AtomicU64,
 }
 
 impl Links {
     pub(crate) fn new(cluster: u64, from: MemberId) -> Self {
-        Self { cluster, from, open: Mutex::default(), transfers: AtomicU64::new(RandomState::new().hash_one(from)) }
+        Self {
+            cluster,
+            from,
+            open: Mutex::default(),
+            heard: Mutex::default(),
+            transfers: AtomicU64::new(RandomState::new().hash_one(from)),
+        }
+    }
+
+    /// A member has answered.
+    pub(crate) fn heard(&self, member: MemberId) {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(member, Instant::now());
+    }
+
+    /// Whether a member has answered within this time.
+    pub(crate) fn hears(&self, member: MemberId, within: Duration) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(&member).is_some_and(|at| at.elapsed() < within)
+    }
+
+    /// Lets go of lanes to those who are no members any more.
+    pub(crate) fn keep(&self, members: &BTreeSet<MemberId>) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|(member, _), _| members.contains(member));
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).retain(|member, _| members.contains(member));
     }
 
     /// A number for a snapshot that is sent.

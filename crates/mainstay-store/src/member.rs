@@ -5,6 +5,7 @@
 //! whose disk stalls falls silent so that another takes its place, and one that ends hands its part over. Every task of the member is owned by it and ends with it.
 
 mod answers;
+mod changing;
 mod leading;
 mod start;
 
@@ -63,8 +64,10 @@ pub(crate) struct Inner {
     counted: Mutex<Option<u64>>,
     /// Nothing more is proposed here: leadership is being handed over.
     yielding: AtomicBool,
-    /// Where clients reach the others, as far as those have said so.
-    clients: Mutex<std::collections::BTreeMap<MemberId, String>>,
+    /// One change of the members at a time.
+    changing: tokio::sync::Mutex<()>,
+    /// It is no member any more.
+    removed: watch::Sender<bool>,
     rounds: AtomicU64,
     tasks: Mutex<Option<JoinSet<()>>>,
 }
@@ -125,6 +128,9 @@ impl Inner {
 
     /// Why the member has ended, if it has.
     fn ended(&self) -> Option<Failure> {
+        if self.is_removed() {
+            return Some(Failure::Removed);
+        }
         let fatal = self.metrics.borrow().running_state.clone().err()?;
         Some(Failure::Stopped(self.keeper.failure().unwrap_or_else(|| fatal.to_string())))
     }
@@ -306,12 +312,11 @@ impl Inner {
         let metrics = metrics.borrow();
         let members = metrics.membership_config.membership();
         let voters: BTreeSet<_> = members.voter_ids().collect();
-        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let member = |(id, place): (&MemberId, &Place)| Member {
             id: *id,
             name: place.name.clone(),
             peer: place.peer.clone(),
-            client: clients.get(id).cloned().unwrap_or_default(),
+            client: if *id == self.me() { self.settings.client.clone() } else { place.client.clone() },
             learner: !voters.contains(id),
         };
         members.nodes().map(member).collect()
@@ -334,7 +339,7 @@ impl Inner {
             disk: self.keeper.taken(),
             data,
             no_space: self.is_full(),
-            learner: !metrics.membership_config.voter_ids().any(|id| id == self.me()),
+            learner: self.data.learns(),
         }
     }
 

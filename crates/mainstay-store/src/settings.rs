@@ -18,6 +18,9 @@ pub struct Settings {
     /// The members of a new cluster, name and peer address, this one among them. Nobody means a cluster of one. Looked at
     /// on the first start only: later the log knows.
     pub members: BTreeMap<String, String>,
+    /// Where members of a running cluster are reached, `HOST:PORT`, for a member that comes to them. Looked at on the first
+    /// start only.
+    pub join: Vec<String>,
     /// The longest that a dead leader goes unnoticed; 1 s, ten times a round trip between cities and a slow flush.
     pub election: Duration,
     /// How much the data may take, in bytes; 2 GiB, as etcd has it: all of it is in memory on every member.
@@ -39,6 +42,7 @@ impl Settings {
             client: "127.0.0.1:2379".to_owned(),
             peer: "127.0.0.1:2380".to_owned(),
             members: BTreeMap::new(),
+            join: Vec::new(),
             election: Duration::from_secs(1),
             quota: 2 << 30,
             snapshot_after: 256 << 20,

@@ -50,7 +50,7 @@ pub(crate) enum Deed {
     Lock(LockArgs),
     /// Stand for an election and lead until interrupted; with --listen, watch who leads
     Elect(ElectArgs),
-    /// Look at the members
+    /// Look at the members, and change them
     #[command(subcommand)]
     Member(MemberDeed),
     /// How each endpoint stands
@@ -222,6 +222,31 @@ pub(crate) struct ElectArgs {
 pub(crate) enum MemberDeed {
     /// All members
     List,
+    /// Add a member: it learns, and votes once it has caught up. Start it with `store.join` then
+    Add {
+        /// Where the others will reach it, HOST:PORT: its store.peer
+        peer: String,
+        /// It only learns, until it is promoted
+        #[arg(long)]
+        learner: bool,
+    },
+    /// Remove a member, for good
+    Remove {
+        /// Its name or its number
+        member: String,
+    },
+    /// Have a learner vote
+    Promote {
+        /// Its name or its number
+        member: String,
+    },
+    /// Have the others reach a member at another address
+    Update {
+        /// Its name or its number
+        member: String,
+        /// The address, HOST:PORT
+        peer: String,
+    },
 }
 
 /// The number of a lease, as it is printed: hexadecimal.

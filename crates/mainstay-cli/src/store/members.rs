@@ -1,9 +1,10 @@
-//! The members and how they stand.
+//! The members, how they stand, and how they change.
 
 use std::path::Path;
 
 use mainstay_store::etcd::wire::etcdserverpb::{
-    Member, MemberListRequest, MoveLeaderRequest, SnapshotRequest, StatusRequest, StatusResponse,
+    Member, MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest, MemberUpdateRequest,
+    MoveLeaderRequest, SnapshotRequest, StatusRequest, StatusResponse,
 };
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -15,22 +16,90 @@ use crate::outcome::{Outcome, Trouble, while_doing};
 use crate::print::{self, Table};
 
 pub(crate) async fn command(client: Client, deed: &MemberDeed, as_json: bool) -> Outcome {
-    let MemberDeed::List = deed;
-    let members = list(&client, true).await?;
+    match deed {
+        MemberDeed::List => show(list(&client, true).await?, as_json),
+        MemberDeed::Add { peer, learner } => add(&client, peer, *learner, as_json).await,
+        MemberDeed::Remove { member } => {
+            let member = find(&client, member).await?;
+            let request = MemberRemoveRequest { id: member.id };
+            client.cluster().member_remove(request).await.map_err(|status| refused(&status))?;
+            done(&member, "is removed, for good: end its node, and remove its data", as_json)
+        }
+        MemberDeed::Promote { member } => {
+            let member = find(&client, member).await?;
+            let request = MemberPromoteRequest { id: member.id };
+            client.cluster().member_promote(request).await.map_err(|status| refused(&status))?;
+            done(&member, "votes", as_json)
+        }
+        MemberDeed::Update { member, peer } => {
+            let member = find(&client, member).await?;
+            let request = MemberUpdateRequest { id: member.id, peer_ur_ls: vec![url(peer)] };
+            client.cluster().member_update(request).await.map_err(|status| refused(&status))?;
+            done(&member, &format!("is reached at {peer}"), as_json)
+        }
+    }
+}
+
+/// An address as the API has it.
+fn url(address: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
+}
+
+async fn add(client: &Client, peer: &str, is_learner: bool, as_json: bool) -> Outcome {
+    let request = MemberAddRequest { peer_ur_ls: vec![url(peer)], is_learner };
+    let added = client.cluster().member_add(request).await.map_err(|status| refused(&status))?.into_inner();
+    let member = added.member.unwrap_or_default();
     if as_json {
-        let members: Vec<_> = members
-            .iter()
-            .map(|member| {
-                json!({
-                    "id": format!("{:x}", member.id),
-                    "name": member.name,
-                    "peers": member.peer_ur_ls,
-                    "clients": member.client_ur_ls,
-                    "learner": member.is_learner,
-                })
-            })
-            .collect();
-        return print::json(&json!({ "members": members }));
+        return print::json(&told(&member));
+    }
+    let others = added.members.iter().filter(|other| !other.name.is_empty()).flat_map(|other| &other.peer_ur_ls);
+    let others: Vec<_> = others.map(|url| format!("{:?}", url.trim_start_matches("http://"))).collect();
+    print::result(format_args!(
+        "{:x} is added, and learns{}. Start its node, without data of the store, with\n\n  [store]\n  peer = {:?}\n  join = [{}]",
+        member.id,
+        if is_learner { " until it is promoted" } else { "; it votes once it has caught up" },
+        peer.trim_start_matches("http://"),
+        others.join(", ")
+    ))
+}
+
+fn done(member: &Member, what: &str, as_json: bool) -> Outcome {
+    if as_json {
+        return print::json(&json!({ "id": format!("{:x}", member.id), "name": member.name }));
+    }
+    print::result(format_args!("{} {what}", called(member)))
+}
+
+/// A member's name, or its number where it has none yet.
+fn called(member: &Member) -> String {
+    if member.name.is_empty() { format!("{:x}", member.id) } else { member.name.clone() }
+}
+
+/// The member of this name or number.
+async fn find(client: &Client, named: &str) -> Outcome<Member> {
+    let members = list(client, true).await?;
+    let number = u64::from_str_radix(named, 16).ok();
+    let found = members.iter().find(|member| member.name == named);
+    let found = found.or_else(|| members.iter().find(|member| Some(member.id) == number));
+    found.cloned().ok_or_else(|| {
+        let names: Vec<_> = members.iter().map(called).collect();
+        Trouble::failed(format!("there is no member {named}: there are {}", names.join(", ")))
+    })
+}
+
+fn told(member: &Member) -> serde_json::Value {
+    json!({
+        "id": format!("{:x}", member.id),
+        "name": member.name,
+        "peers": member.peer_ur_ls,
+        "clients": member.client_ur_ls,
+        "learner": member.is_learner,
+    })
+}
+
+fn show(members: Vec<Member>, as_json: bool) -> Outcome {
+    if as_json {
+        return print::json(&json!({ "members": members.iter().map(told).collect::<Vec<_>>() }));
     }
     let mut table = Table::new(&["ID", "NAME", "PEERS", "CLIENTS", "VOTES"]);
     for member in members {
@@ -114,12 +183,7 @@ pub(crate) async fn status(args: &StoreArgs) -> Outcome {
 }
 
 pub(crate) async fn move_leader(client: Client, to: &str, as_json: bool) -> Outcome {
-    let members = list(&client, true).await?;
-    let number = u64::from_str_radix(to, 16).ok();
-    let heir = members.iter().find(|member| member.name == to || Some(member.id) == number).ok_or_else(|| {
-        let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
-        Trouble::failed(format!("there is no member {to}: there are {}", names.join(", ")))
-    })?;
+    let heir = find(&client, to).await?;
     let request = MoveLeaderRequest { target_id: heir.id };
     client.maintenance().move_leader(request).await.map_err(|status| refused(&status))?;
     if as_json {

@@ -25,7 +25,19 @@ pub(super) fn store(s: &mut Section<'_>) -> Store {
         }
         Some((name.to_owned(), peer))
     });
-    s.later("join", "[]");
+    let join = s.items("join", |item| {
+        let address: String = item.read()?;
+        if !is_host_and_port(&address) {
+            item.fault(Fault::new(format!("{address:?} is no address of a member")).help("write HOST:PORT"));
+            return None;
+        }
+        Some(address)
+    });
+    if !join.is_empty() && !members.is_empty() {
+        let fault = Fault::new("a member begins a new cluster or joins a running one, not both")
+            .help("take away members: the running cluster knows them");
+        s.fault("join", fault);
+    }
     let election = s.get::<Positive<Duration>>("election", "1s").0;
     if !(ELECTION_MIN..=ELECTION_MAX).contains(&election) {
         let fault = Fault::new(format!("an election of {election} does not work"))
@@ -35,7 +47,7 @@ pub(super) fn store(s: &mut Section<'_>) -> Store {
     let quota = s.get::<Positive<Bytes>>("quota", "2GiB").0;
     let keep = s.on_unless_off("compact", |s| s.get::<Positive<Duration>>("keep", "1h").0);
     s.later("endpoints", "[]");
-    Store { client, peer, members, election, quota, keep }
+    Store { client, peer, members, join, election, quota, keep }
 }
 
 /// Whether it is a name or an address, and a port behind it.

@@ -163,7 +163,7 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("rate_limit.per-caller.max_keys", "1000", Built),
     ("store", "{ client = \"127.0.0.1:2379\", peer = \"127.0.0.1:2380\" }", Built),
     ("store.members", "{ n1 = \"10.0.0.1:2380\", n2 = \"10.0.0.2:2380\", n3 = \"10.0.0.3:2380\" }", Built),
-    ("store.join", "[\"10.0.0.1:2380\"]", Later),
+    ("store.join", "[\"10.0.0.1:2380\"]", Built),
     ("store.election", "300ms", Built),
     ("store.quota", "1GiB", Built),
     ("store.compact", "{ keep = \"10m\" }", Built),

@@ -45,6 +45,11 @@ impl Method {
         Self { service, name, streams: Streams::Neither, paths }
     }
 
+    /// Whether a member that only learns answers it, as in etcd; of reads those that ask for no more than it knows.
+    pub(crate) fn is_for_learners(&self) -> bool {
+        matches!((self.service, self.name), (KV, "Range") | (MAINTENANCE, "Status" | "Snapshot"))
+    }
+
     pub(crate) fn labels(&self) -> String {
         let kind = match self.streams {
             Streams::Neither => "unary",
@@ -172,6 +177,10 @@ impl Door {
             return unknown(service, name).into_http();
         };
         self.face.counts.started(method);
+        if let Err(why) = self.face.takes(&METHODS[method]) {
+            self.face.counts.handled(method, why.code());
+            return why.into_http();
+        }
         let waits = timeout::of(request.headers());
         let answered = self.serve(METHODS[method].service, request);
         let answer = match waits {

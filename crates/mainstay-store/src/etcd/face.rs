@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use super::count::Counts;
+use super::door::Method;
 use super::refusal::{self, status};
 use super::serve::Settings;
 use crate::engine::{Engine, Header};
@@ -38,6 +39,17 @@ impl Face {
     /// The header of an answer of this revision.
     pub(crate) fn header(&self, revision: Revision) -> Header {
         Header { revision, ..self.engine.header() }
+    }
+
+    /// Refuses what is asked of a member that is none any more, or that only learns.
+    pub(crate) fn takes(&self, method: &Method) -> Result<(), Status> {
+        if self.engine.is_removed() {
+            return Err(status(refusal::REMOVED));
+        }
+        if self.engine.learns() && !method.is_for_learners() {
+            return Err(status(refusal::NOT_FOR_LEARNERS));
+        }
+        Ok(())
     }
 
     /// Refuses what a caller wants done only while somebody leads (its metadata `hasleader`), if nobody does.

@@ -13,6 +13,9 @@ impl pb::kv_server::Kv for Face {
         self.led(&request)?;
         let request = request.into_inner();
         let serializable = request.serializable;
+        if !serializable && self.engine.learns() {
+            return Err(refusal::status(refusal::NOT_FOR_LEARNERS));
+        }
         let range = ask::range(request)?;
         if !serializable {
             self.engine.confirm().await?;

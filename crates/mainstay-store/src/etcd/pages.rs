@@ -54,6 +54,9 @@ pub(crate) async fn answer(face: &Face, method: &Method, uri: &Uri) -> Response<
 /// Why the member cannot do what clients want of it. A member without a leader can still be read from, if that is all
 /// that is wanted.
 async fn unwell(face: &Face, serializable: bool, full_is_well: bool) -> Option<String> {
+    if face.engine.is_removed() {
+        return Some("REMOVED".to_owned());
+    }
     let status = face.engine.status();
     if status.no_space && !full_is_well {
         return Some("ALARM NOSPACE".to_owned());

@@ -5,6 +5,7 @@ use mainstay_mvcc::Refused;
 use tonic::{Code, Status};
 
 use crate::engine::Failure;
+use crate::members::Unchanged;
 
 /// A refusal that a request earns before anybody looks at the data, or that is etcd's word for what the data says.
 pub(crate) type Refusal = (Code, &'static str);
@@ -30,6 +31,22 @@ pub(crate) const NO_LEADER: Refusal = (Code::Unavailable, "etcdserver: no leader
 pub(crate) const UNREADABLE: Refusal = (Code::Unimplemented, "etcdserver: a member does not know this command");
 pub(crate) const NOT_LEADER: Refusal = (Code::FailedPrecondition, "etcdserver: not leader");
 pub(crate) const BAD_HEIR: Refusal = (Code::FailedPrecondition, "etcdserver: bad leader transferee");
+pub(crate) const PEER_EXISTS: Refusal = (Code::FailedPrecondition, "etcdserver: Peer URLs already exists");
+pub(crate) const BAD_PEER: Refusal = (Code::InvalidArgument, "etcdserver: given member URLs are invalid");
+pub(crate) const MEMBER_NOT_FOUND: Refusal = (Code::NotFound, "etcdserver: member not found");
+pub(crate) const NOT_A_LEARNER: Refusal = (Code::FailedPrecondition, "etcdserver: can only promote a learner member");
+pub(crate) const LEARNER_NOT_READY: Refusal =
+    (Code::FailedPrecondition, "etcdserver: can only promote a learner member which is in sync with leader");
+pub(crate) const TOO_MANY_LEARNERS: Refusal =
+    (Code::FailedPrecondition, "etcdserver: too many learner members in cluster");
+pub(crate) const TOO_FEW_STARTED: Refusal =
+    (Code::FailedPrecondition, "etcdserver: re-configuration failed due to not enough started members");
+pub(crate) const UNHEALTHY: Refusal = (Code::Unavailable, "etcdserver: unhealthy cluster");
+pub(crate) const ONE_PEER: Refusal = (Code::InvalidArgument, "mainstay: a member has one peer address");
+/// As in etcd 3.5, whose clients then ask another member.
+pub(crate) const NOT_FOR_LEARNERS: Refusal = (Code::Unavailable, "etcdserver: rpc not supported for learner");
+pub(crate) const REMOVED: Refusal =
+    (Code::Unavailable, "etcdserver: the member has been permanently removed from the cluster");
 pub(crate) const TIMEOUT: Refusal = (Code::Unavailable, "etcdserver: request timed out");
 pub(crate) const STOPPED: Refusal = (Code::Unavailable, "etcdserver: server stopped");
 pub(crate) const DEADLINE: Refusal = (Code::DeadlineExceeded, "context deadline exceeded");
@@ -61,6 +78,19 @@ pub(crate) fn refused(refused: Refused) -> Status {
     })
 }
 
+/// Why the members stay as they are.
+fn unchanged(why: Unchanged) -> Status {
+    status(match why {
+        Unchanged::Unknown => MEMBER_NOT_FOUND,
+        Unchanged::AddressTaken => PEER_EXISTS,
+        Unchanged::TooManyLearners => TOO_MANY_LEARNERS,
+        Unchanged::NotALearner => NOT_A_LEARNER,
+        Unchanged::NotReady => LEARNER_NOT_READY,
+        Unchanged::TooFewStarted => TOO_FEW_STARTED,
+        Unchanged::Unhealthy => UNHEALTHY,
+    })
+}
+
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -68,6 +98,8 @@ impl From<Failure> for Status {
             Failure::NoLeader => status(NO_LEADER),
             Failure::Timeout => status(TIMEOUT),
             Failure::TooMany => status(TOO_MANY),
+            Failure::Unchanged(why) => unchanged(why),
+            Failure::Removed => status(REMOVED),
             Failure::TooLong => status(TOO_LARGE),
             Failure::NoSpace => status(NO_SPACE),
             Failure::Stopped(_) => status(STOPPED),

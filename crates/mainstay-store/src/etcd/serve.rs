@@ -80,15 +80,24 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// to end their calls. Watches end at once: they would never.
 pub async fn serve(engine: Engine, listener: TcpListener, settings: Settings, stop: impl Future<Output = ()>) {
     let settings = Arc::new(settings);
-    let (stopping, stopped) = watch::channel(());
-    let face = Face { engine, settings: settings.clone(), counts: Arc::default(), stopping: stopped.clone() };
+    let (stopping, mut stopped) = watch::channel(());
+    let removed = engine.removed();
+    let face =
+        Face { engine: engine.clone(), settings: settings.clone(), counts: Arc::default(), stopping: stopped.clone() };
     let door = Door::new(face);
     let free = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
-    tokio::pin!(stop);
+    tokio::pin!(stop, removed);
+    let mut member = true;
     loop {
         tokio::select! {
             () = &mut stop => break,
+            // What is open ends; who comes back is told why.
+            () = &mut removed, if member => {
+                member = false;
+                _ = stopping.send(());
+                stopped.mark_unchanged();
+            }
             stream = accept(&listener, &free) => {
                 let (stream, place) = stream;
                 let (door, stopped) = (Arc::new(door.apart()), stopped.clone());

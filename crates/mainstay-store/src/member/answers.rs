@@ -13,7 +13,8 @@ use super::{Inner, grows};
 use crate::elector;
 use crate::engine::Failure;
 use crate::identity::Identity;
-use crate::peer::{Answers, Message, Transfer};
+use crate::members::{self, Unchanged};
+use crate::peer::{Answers, Message, NONE, Transfer};
 use crate::propose;
 use crate::raft::{Batch, Entry, LogId, MemberId, Receiving, Vote, decode, stopped};
 use crate::turns::Asker;
@@ -30,6 +31,10 @@ impl Answers for Inner {
 
 impl Inner {
     async fn reply(&self, from: MemberId, asked: Message) -> Result<Message, Failure> {
+        if from == NONE {
+            let Message::Join { peer } = asked else { return Err(Unchanged::Unknown.into()) };
+            return self.welcome(&peer).await;
+        }
         Ok(match asked {
             Message::Append { vote, .. } | Message::Snapshot { vote, .. } if !self.hears(&vote) => {
                 return Err(Failure::NoLeader);
@@ -57,10 +62,8 @@ impl Inner {
             Message::Confirm => Message::Confirmed(self.confirm_here().await?),
             Message::Renew(lease) if self.leads() => Message::Renewed(self.renew_here(lease).await?),
             Message::Lease { id, keys } if self.leads() => Message::LeaseIs(self.lease_here(id, keys).await?),
-            Message::Client(client) => {
-                self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(from, client);
-                Message::ClientIs(self.settings.client.clone())
-            }
+            Message::Change(change) => Message::Changed(self.change_here(&change).await?),
+            Message::Belong => Message::Belongs(self.belongs(from).await?),
             Message::Stand if !self.voice().is_whole() => return Err(Failure::NoLeader),
             Message::Stand => {
                 self.raft.trigger().elect().await.map_err(|fatal| stopped(&fatal))?;
@@ -118,6 +121,13 @@ impl Inner {
     /// The place in line of another member.
     fn asker(&self, of: MemberId) -> Asker {
         self.askers.lock().unwrap_or_else(PoisonError::into_inner).entry(of).or_default().clone()
+    }
+
+    /// Tells one who comes which number it was given when it was added.
+    async fn welcome(&self, peer: &str) -> Result<Message, Failure> {
+        self.confirm().await?;
+        let member = members::awaited(self.data.reached().members.membership().nodes(), peer)?;
+        Ok(Message::Welcome { cluster: self.identity.cluster, member })
     }
 
     /// Whether entries and snapshots are taken from a leader with this vote.
@@ -198,7 +208,7 @@ mod tests {
     #[tokio::test]
     async fn a_piece_of_another_transfer_or_sender_or_out_of_order_never_gets_into_a_snapshot() {
         let dir = tempfile::tempdir().unwrap();
-        let keeper = open(&Settings::new("n1", dir.path())).unwrap().keeper;
+        let keeper = open(&Settings::new("n1", dir.path()), 1).unwrap().keeper;
         let mut receiving = comes(&keeper, 2, 70);
         let first = expected(&mut receiving, 2, 70, 0).unwrap();
         first.piece(Bytes::from_static(b"abc")).await.unwrap();

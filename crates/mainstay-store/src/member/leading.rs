@@ -205,23 +205,6 @@ impl Inner {
         }
     }
 
-    /// Learns where clients reach the others.
-    pub(super) async fn introduce(self: Arc<Self>) {
-        loop {
-            for (id, place) in self.voters() {
-                if id == self.me() {
-                    continue;
-                }
-                let link = self.links.to(id, &place.peer, Lane::Forward);
-                let said = Message::Client(self.settings.client.clone());
-                if let Ok(Message::ClientIs(client)) = link.ask(said, self.settings.election).await {
-                    self.clients.lock().unwrap_or_else(PoisonError::into_inner).insert(id, client);
-                }
-            }
-            sleep(Duration::from_secs(2)).await;
-        }
-    }
-
     /// Hands leadership to a member, or to the one whose log is longest.
     pub(crate) async fn hand_over(&self, to: Option<MemberId>) -> Result<(), Failure> {
         if !self.leads() {

@@ -8,16 +8,18 @@ use std::time::Duration;
 use openraft::error::{Fatal, InitializeError, RaftError};
 use openraft::{Config, SnapshotPolicy};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use super::Inner;
 use crate::confirm::Confirmations;
 use crate::elector::{Elector, lease};
 use crate::identity::{Identity, Mistaken, number};
 use crate::links::Links;
-use crate::peer;
+use crate::peer::{self, Hello, Link, Message};
 use crate::propose::Proposals;
-use crate::raft::{Network, Opened, Place, Raft, open};
+use crate::raft::{MemberId, Network, Opened, Place, Raft, open};
 use crate::settings::Settings;
 use crate::turns::{Asker, Reads};
 use crate::voice::Voice;
@@ -31,10 +33,24 @@ pub enum StartError {
     /// Its data cannot be used.
     #[error("{0}")]
     Data(String),
+    /// No running cluster takes it in.
+    #[error(
+        "no cluster of store.join takes this node in ({why}): have it added there under the address {peer} (`mainstay store \
+         member add {peer}`); one that was there before is removed first, and added anew"
+    )]
+    Join {
+        /// The address at which it comes.
+        peer: String,
+        /// What was said by whoever was asked last.
+        why: String,
+    },
     /// The engine of consensus refuses.
     #[error("consensus cannot start: {0}")]
     Consensus(String),
 }
+
+/// How long is tried to come to a running cluster.
+const JOIN: Duration = Duration::from_secs(10);
 
 /// Entries that are kept behind a snapshot, for followers that are a little late.
 const KEPT_ENTRIES: u64 = 1000;
@@ -44,8 +60,15 @@ const ENTRIES: u64 = 64;
 
 impl Inner {
     pub(crate) async fn start(settings: Settings, peers: TcpListener) -> Result<Arc<Self>, StartError> {
-        let identity = Identity::of(&settings)?;
-        let Opened { log, machine, keeper, data } = open(&settings)?;
+        let identity = match Identity::known(&settings)? {
+            Some(known) => known,
+            None if settings.join.is_empty() => Identity::begins(&settings)?,
+            None => {
+                let (cluster, member) = join(&settings).await?;
+                Identity::joins(&settings, cluster, member)?
+            }
+        };
+        let Opened { log, machine, keeper, data } = open(&settings, identity.member)?;
         let links = Arc::new(Links::new(identity.cluster, identity.member));
         let voice = Arc::new(Mutex::new(Voice::new(identity.member, identity.whole)));
         let network = Network { links: Arc::clone(&links), voice: Arc::clone(&voice) };
@@ -70,7 +93,8 @@ impl Inner {
             tasks.spawn(confirming);
             Self {
                 elector: Mutex::new(Elector::new(settings.election, identity.member, Duration::ZERO)),
-                clients: Mutex::new(BTreeMap::from([(identity.member, settings.client.clone())])),
+                changing: tokio::sync::Mutex::new(()),
+                removed: watch::Sender::new(false),
                 voice,
                 settings,
                 identity,
@@ -108,6 +132,7 @@ impl Inner {
         tasks.spawn(Arc::clone(self).compact());
         tasks.spawn(Arc::clone(self).tidy());
         tasks.spawn(Arc::clone(self).introduce());
+        tasks.spawn(Arc::clone(self).look_after_members());
         tasks.spawn(Arc::clone(self).look_at_disk());
         let watches = self.data.watches.clone();
         tasks.spawn(async move { watches.run().await });
@@ -137,6 +162,7 @@ fn config(settings: &Settings) -> Config {
 async fn begin(raft: &Raft, settings: &Settings, identity: &Identity) -> Result<(), StartError> {
     let fatal = |fatal: Fatal<u64>| StartError::Consensus(fatal.to_string());
     if raft.is_initialized().await.map_err(fatal)? {
+        tell_of_other_members(raft, settings);
         let members = raft.metrics().borrow().membership_config.membership().clone();
         // Whoever is alone need not wait until nobody else leads.
         if members.voter_ids().eq([identity.member]) {
@@ -144,17 +170,53 @@ async fn begin(raft: &Raft, settings: &Settings, identity: &Identity) -> Result<
         }
         return Ok(());
     }
-    let mut members: BTreeMap<_, _> = settings
-        .members
-        .iter()
-        .map(|(name, peer)| (number(name), Place { name: name.clone(), peer: peer.clone() }))
-        .collect();
+    if identity.joined {
+        return Ok(());
+    }
+    let mut members: BTreeMap<_, _> =
+        settings.members.iter().map(|(name, peer)| (number(name), place(name, peer))).collect();
     if members.is_empty() {
-        let place = Place { name: settings.name.clone(), peer: settings.peer.clone() };
-        members.insert(identity.member, place);
+        members.insert(identity.member, place(&settings.name, &settings.peer));
     }
     match raft.initialize(members).await {
         Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
         Err(error) => Err(StartError::Consensus(error.to_string())),
+    }
+}
+
+fn place(name: &str, peer: &str) -> Place {
+    Place { name: name.to_owned(), peer: peer.to_owned(), votes: true, ..Place::default() }
+}
+
+/// Says so when the members that the settings name are not those that are: the log's count.
+fn tell_of_other_members(raft: &Raft, settings: &Settings) {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow();
+    let places = metrics.membership_config.membership().nodes();
+    let are: BTreeMap<_, _> = places.map(|(_, place)| (place.name.clone(), place.peer.clone())).collect();
+    if !settings.members.is_empty() && settings.members != are {
+        tracing::info!(named = ?settings.members, ?are, "the members have changed since store.members was written: it is not looked at");
+    }
+}
+
+/// Asks those of a running cluster who this is: their cluster, and the number that this member was given.
+async fn join(settings: &Settings) -> Result<(u64, MemberId), StartError> {
+    let until = Instant::now() + JOIN;
+    loop {
+        let mut why = String::new();
+        for address in &settings.join {
+            let said = Message::Join { peer: settings.peer.clone() };
+            let asked = Link::new(address, Hello::STRANGER).ask(said, JOIN).await;
+            why = match asked {
+                Ok(Message::Welcome { cluster, member }) => return Ok((cluster, member)),
+                Ok(Message::Failed(failure)) => format!("{address}: {failure}"),
+                Ok(_) => format!("{address} gives an answer that does not fit"),
+                Err(unreachable) => unreachable.to_string(),
+            };
+        }
+        if Instant::now() > until {
+            return Err(StartError::Join { peer: settings.peer.clone(), why });
+        }
+        sleep(Duration::from_millis(500)).await;
     }
 }

@@ -7,6 +7,7 @@ use openraft::raft::{AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteR
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Failure, Lease};
+use crate::members::Change;
 use crate::raft::{Batch, LogId, MemberId, Place, Vote};
 
 /// The version of everything here. Members of another version are refused at the door.
@@ -23,6 +24,14 @@ pub(crate) struct Hello {
     pub(crate) from: MemberId,
     /// Whom it means to speak to.
     pub(crate) to: MemberId,
+}
+
+/// The number of a cluster, or of a member, that nobody has.
+pub(crate) const NONE: u64 = 0;
+
+impl Hello {
+    /// Of one who belongs to no cluster yet, to whoever listens.
+    pub(crate) const STRANGER: Self = Self { version: VERSION, cluster: NONE, from: NONE, to: NONE };
 }
 
 /// Which snapshot on its way a piece belongs to: the sender gives no two the same number.
@@ -88,9 +97,22 @@ pub(crate) enum Message {
         keys: bool,
     },
     LeaseIs(Option<Lease>),
-    /// Where clients reach me; where do they reach you?
-    Client(String),
-    ClientIs(String),
+    /// Have the members changed.
+    Change(Change),
+    /// They are, as of this entry of the log.
+    Changed(u64),
+    /// I was added at this address, and have no number yet: who am I?
+    Join {
+        peer: String,
+    },
+    /// A member of this cluster, under this number.
+    Welcome {
+        cluster: u64,
+        member: MemberId,
+    },
+    /// Am I a member still?
+    Belong,
+    Belongs(bool),
     /// Leadership is yours: stand for it.
     Stand,
     Done,

@@ -11,7 +11,7 @@ mod server;
 
 pub(crate) use frame::LONGEST;
 pub(crate) use link::{Lane, Link, Unreachable};
-pub(crate) use message::{Hello, Message, Transfer, VERSION};
+pub(crate) use message::{Hello, Message, NONE, Transfer, VERSION};
 pub(crate) use server::{Answers, serve};
 
 #[cfg(test)]

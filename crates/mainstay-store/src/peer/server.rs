@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::frame::{BEATS, Frames, NOBODY, SILENCE, put, write};
-use super::message::{Hello, Message, VERSION};
+use super::message::{Hello, Message, NONE, VERSION};
 use crate::engine::Failure;
 use crate::raft::MemberId;
 
@@ -74,7 +74,8 @@ async fn converse<A: Answers>(stream: TcpStream, answers: Arc<A>, silence: Durat
         return Ok(());
     };
     let (cluster, member) = answers.who();
-    if (hello.version, hello.cluster, hello.to) != (VERSION, cluster, member) {
+    let meant = hello == Hello::STRANGER || (hello.cluster, hello.to) == (cluster, member) && hello.from != NONE;
+    if hello.version != VERSION || !meant {
         tracing::warn!(?hello, cluster, member, "a connection that is meant for another cluster or version is refused");
         return Ok(());
     }

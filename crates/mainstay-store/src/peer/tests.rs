@@ -29,10 +29,14 @@ impl Answers for Echo {
 
     async fn answer(&self, _: MemberId, asked: Message) -> Message {
         match asked {
-            Message::Confirmed(bytes) => Message::Propose(Bytes::from(vec![7; usize::try_from(bytes).unwrap()])),
+            Message::Confirmed(bytes) => piece(usize::try_from(bytes).unwrap()),
             other => other,
         }
     }
+}
+
+fn piece(bytes: usize) -> Message {
+    Message::Piece { transfer: 1, at: 0, data: Bytes::from(vec![7; bytes]) }
 }
 
 async fn echo() -> Link {
@@ -88,7 +92,7 @@ async fn an_answer_that_is_too_long_is_unknown_and_the_lane_stays() {
 #[tokio::test]
 async fn a_question_that_is_too_long_is_not_said() {
     let link = echo().await;
-    let long = link.ask(Message::Propose(Bytes::from(vec![0; LONGEST])), PATIENCE).await.unwrap_err();
+    let long = link.ask(piece(LONGEST), PATIENCE).await.unwrap_err();
     assert!(!long.heard && long.why.contains("are the most"), "{long}");
     assert_eq!(link.ask(Message::Confirm, PATIENCE).await, Ok(Message::Confirm));
 }

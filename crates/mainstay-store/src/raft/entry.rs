@@ -9,7 +9,8 @@ use super::{Batch, Entry, LogId, MemberId, Place};
 
 const BLANK: u8 = 1;
 const COMMANDS: u8 = 2;
-const MEMBERS: u8 = 3;
+/// 3 were members that had no address for clients.
+const MEMBERS: u8 = 4;
 
 /// Kind, term, leader and index.
 const HEAD: usize = 1 + 3 * 8;
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_read_as_it_was_written() {
-        let place = |name: &str| Place { name: name.to_owned(), peer: "127.0.0.1:2380".to_owned() };
+        let place = |name: &str| Place { name: name.to_owned(), peer: "127.0.0.1:2380".to_owned(), ..Place::default() };
         let members = Membership::new(
             vec![BTreeSet::from([1, 2])],
             BTreeMap::from([(1, place("a")), (2, place("b")), (3, place("c"))]),

@@ -77,9 +77,9 @@ pub(crate) struct Opened {
     pub(crate) data: Arc<Data>,
 }
 
-/// Opens the data of a member: the newest snapshot that can be restored and from which the log leads on. What the log has
-/// behind it is carried out by the engine of consensus.
-pub(crate) fn open(settings: &Settings) -> Result<Opened, StartError> {
+/// Opens the data of the member of this number: the newest snapshot that can be restored and from which the log leads on.
+/// What the log has behind it is carried out by the engine of consensus.
+pub(crate) fn open(settings: &Settings, me: MemberId) -> Result<Opened, StartError> {
     let refused = |refusal: Refusal| StartError::Data(refusal.whole());
     let (snapshots, passed_over) = Snapshots::open(RealDisk, settings.directory.join("snapshots")).map_err(refused)?;
     for passed in passed_over {
@@ -105,7 +105,7 @@ pub(crate) fn open(settings: &Settings) -> Result<Opened, StartError> {
     };
     let keeper = Keeper(Arc::new(kept));
     keeper.look_at_disk();
-    let data = Arc::new(Data::new(store, reached));
+    let data = Arc::new(Data::new(store, reached, me));
     let machine = Machine::new(Arc::clone(&data), keeper.clone());
     Ok(Opened { log: LogStore::new(writer, keeper.clone(), beside), machine, keeper, data })
 }
@@ -393,7 +393,7 @@ mod tests {
             Meta { last_log_id: Some(at), last_membership: StoredMembership::default(), snapshot_id: String::new() };
         let mut writer = keeper.0.snapshots.create(at.index, note(&meta)).unwrap();
         if can_be_restored {
-            let data = Data::new(Store::new(), Reached::default());
+            let data = Data::new(Store::new(), Reached::default(), 1);
             let pin = data.write().pin();
             data.pieces(pin).for_each(|piece| writer.write(&piece).unwrap());
         } else {
@@ -413,7 +413,7 @@ mod tests {
     async fn a_snapshot_that_the_log_does_not_reach_is_gone_on_from_also_with_an_older_one_kept() {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings::new("n1", dir.path());
-        let Opened { mut log, keeper, .. } = open(&settings).unwrap();
+        let Opened { mut log, keeper, .. } = open(&settings, 1).unwrap();
         append(&log, 1, 0..=15).await.unwrap();
         snapshot(&keeper, id(1, 10), true);
         log.purge(id(1, 5)).await.unwrap();
@@ -426,7 +426,7 @@ mod tests {
         log.purge(id(3, 53)).await.unwrap();
         append(&log, 3, 54..=55).await.unwrap();
         drop((log, keeper));
-        let opened = open(&settings).unwrap();
+        let opened = open(&settings, 1).unwrap();
         assert_eq!(opened.data.reached().applied, Some(id(3, 53)));
         assert_eq!(opened.log.last().unwrap(), Some(id(3, 55)));
     }
@@ -434,7 +434,7 @@ mod tests {
     #[tokio::test]
     async fn a_snapshot_within_the_log_leaves_all_behind_the_older_one() {
         let dir = tempfile::tempdir().unwrap();
-        let Opened { mut log, keeper, .. } = open(&Settings::new("n1", dir.path())).unwrap();
+        let Opened { mut log, keeper, .. } = open(&Settings::new("n1", dir.path()), 1).unwrap();
         append(&log, 1, 0..=30).await.unwrap();
         snapshot(&keeper, id(1, 10), true);
         snapshot(&keeper, id(1, 20), true);
@@ -446,13 +446,13 @@ mod tests {
     async fn a_snapshot_that_cannot_be_restored_is_passed_over_for_the_one_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings::new("n1", dir.path());
-        let Opened { mut log, keeper, .. } = open(&settings).unwrap();
+        let Opened { mut log, keeper, .. } = open(&settings, 1).unwrap();
         append(&log, 1, 0..=30).await.unwrap();
         snapshot(&keeper, id(1, 10), true);
         snapshot(&keeper, id(1, 20), false);
         log.purge(id(1, 20)).await.unwrap();
         drop((log, keeper));
-        let opened = open(&settings).unwrap();
+        let opened = open(&settings, 1).unwrap();
         assert_eq!(opened.data.reached().applied, Some(id(1, 10)));
         assert_eq!(opened.keeper.newest().unwrap().0.last_log_id, Some(id(1, 10)), "nor is it given to others");
     }
@@ -461,16 +461,16 @@ mod tests {
     async fn a_member_with_a_gap_between_snapshot_and_log_does_not_start() {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings::new("n1", dir.path());
-        let Opened { mut log, keeper, .. } = open(&settings).unwrap();
+        let Opened { mut log, keeper, .. } = open(&settings, 1).unwrap();
         append(&log, 1, 0..=15).await.unwrap();
         snapshot(&keeper, id(1, 10), true);
         snapshot(&keeper, id(2, 50), false);
         log.purge(id(2, 50)).await.unwrap();
         drop((log, keeper));
-        let refused = open(&settings).map(drop).unwrap_err().to_string();
+        let refused = open(&settings, 1).map(drop).unwrap_err().to_string();
         assert!(refused.contains("begins with entry 51 and the snapshot ends with 10"), "{refused}");
         std::fs::remove_dir_all(dir.path().join("snapshots")).unwrap();
-        let refused = open(&settings).map(drop).unwrap_err().to_string();
+        let refused = open(&settings, 1).map(drop).unwrap_err().to_string();
         assert!(refused.contains("there is no snapshot"), "{refused}");
     }
 }

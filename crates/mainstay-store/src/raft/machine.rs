@@ -68,6 +68,7 @@ impl RaftStateMachine<Types> for Machine {
                 }
                 EntryPayload::Membership(members) => {
                     self.data.reached().members = Members::new(Some(entry.log_id), members);
+                    self.data.look_at_part();
                     Vec::new()
                 }
             };
@@ -102,6 +103,7 @@ impl RaftStateMachine<Types> for Machine {
             *kept = store;
             *self.data.reached() = Reached { applied: meta.last_log_id, members: meta.last_membership.clone() };
         }
+        self.data.look_at_part();
         self.data.watches.replaced();
         self.data.leases().follow();
         self.data.publish();

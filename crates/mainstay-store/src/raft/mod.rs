@@ -34,11 +34,17 @@ pub(crate) struct Batch(pub(crate) Bytes);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done(pub(crate) Vec<Applied>);
 
-/// Where a member is.
+/// Where a member is and what it is there for: what all agree on, and so what counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
+    /// Its name; empty until it has started for the first time.
     pub(crate) name: String,
+    /// Where other members reach it.
     pub(crate) peer: String,
+    /// Where clients reach it; empty until it has said so.
+    pub(crate) client: String,
+    /// It is to vote, once it has caught up.
+    pub(crate) votes: bool,
 }
 
 openraft::declare_raft_types!(

@@ -54,7 +54,9 @@ impl Speaker {
     }
 
     async fn ask(&self, said: Message, within: Duration) -> Result<Message, Failed> {
-        self.lane(Lane::Raft).ask(said, within).await.map_err(|error| unreachable(&error))
+        let answer = self.lane(Lane::Raft).ask(said, within).await.map_err(|error| unreachable(&error))?;
+        self.links.heard(self.target);
+        Ok(answer)
     }
 }
 

@@ -10,6 +10,7 @@ mod holding;
 mod keys;
 mod leases;
 mod member;
+mod members;
 mod peers;
 mod stage;
 mod support;

@@ -1,6 +1,6 @@
 //! Beside the real ones: etcdctl as a client, and etcd itself asked the same.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -15,19 +15,23 @@ use tonic::transport::Channel;
 
 use crate::support::{PATIENCE, Store, Watches, line, store};
 
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 #[allow(clippy::print_stderr, reason = "whoever runs the tests wants to know")]
-fn skip(program: &str) {
+pub(crate) fn skip(program: &str) {
     eprintln!("skipped: {program} is not installed");
 }
 
 /// What etcdctl says, both of its outputs in one.
 async fn etcdctl(store: &Store, arguments: &[&str], input: &str) -> String {
-    let (endpoint, input) = (store.address.to_string(), input.to_owned());
+    etcdctl_at(store.address, arguments, input).await
+}
+
+pub(crate) async fn etcdctl_at(at: SocketAddr, arguments: &[&str], input: &str) -> String {
+    let (endpoint, input) = (at.to_string(), input.to_owned());
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     tokio::task::spawn_blocking(move || {
         let mut child = Command::new("etcdctl")

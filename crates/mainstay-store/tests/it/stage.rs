@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mainstay_mvcc::{Command, Done, KeyValue, Put, Range, Span};
-use mainstay_store::{Engine, Failure, Settings};
+use mainstay_store::{Engine, Failure, Settings, StartError};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -16,6 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A cluster whose members can be ended and started again.
 pub(crate) struct Cluster {
     directory: TempDir,
+    /// The members that the cluster began with.
+    first: BTreeMap<String, String>,
     addresses: BTreeMap<String, SocketAddr>,
     pub(crate) election: Duration,
     snapshot_after: u64,
@@ -42,9 +44,10 @@ impl Cluster {
             listeners.insert(format!("n{number}"), TcpListener::bind("127.0.0.1:0").await.unwrap());
         }
         let address = |(name, listener): (&String, &TcpListener)| (name.clone(), listener.local_addr().unwrap());
-        let addresses = listeners.iter().map(address).collect();
+        let addresses: BTreeMap<_, _> = listeners.iter().map(address).collect();
         let mut cluster = Self {
             directory: tempfile::tempdir().unwrap(),
+            first: addresses.iter().map(|(name, at)| (name.clone(), at.to_string())).collect(),
             addresses,
             election: Duration::from_millis(400),
             snapshot_after,
@@ -57,15 +60,66 @@ impl Cluster {
     }
 
     async fn start_at(&mut self, name: &str, listener: TcpListener) {
+        self.try_start_at(name, listener).await.unwrap();
+    }
+
+    async fn try_start_at(&mut self, name: &str, listener: TcpListener) -> Result<(), StartError> {
         let mut settings = Settings::new(name, self.directory.path().join(name));
         settings.peer = self.addresses[name].to_string();
         settings.election = self.election;
         settings.snapshot_after = self.snapshot_after;
-        if self.addresses.len() > 1 {
-            settings.members = self.addresses.iter().map(|(name, at)| (name.clone(), at.to_string())).collect();
+        settings.client = format!("{name}:2379");
+        if !self.first.contains_key(name) {
+            settings.join = self.running.keys().map(|name| self.addresses[name].to_string()).collect();
+        } else if self.first.len() > 1 {
+            settings.members = self.first.clone();
         }
-        let engine = Engine::start(settings, listener).await.unwrap();
+        let engine = Engine::start(settings, listener).await?;
         self.running.insert(name.to_owned(), engine);
+        Ok(())
+    }
+
+    /// An address for a member that is to come: where the others will reach it.
+    pub(crate) async fn place(&mut self, name: &str) -> String {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        self.addresses.insert(name.to_owned(), free);
+        free.to_string()
+    }
+
+    /// Has a member added, started, and made a voter: its number.
+    pub(crate) async fn grow(&mut self, name: &str) -> u64 {
+        let peer = self.place(name).await;
+        let id = eventually(async || self.any().add(&peer, false).await.ok()).await;
+        self.start(name).await;
+        self.votes(id).await;
+        id
+    }
+
+    /// Waits until all know a member as one that votes.
+    pub(crate) async fn votes(&self, id: u64) {
+        let votes = |engine: &Engine| engine.members().iter().any(|member| member.id == id && !member.learner);
+        eventually(async || self.running.values().all(votes).then_some(())).await;
+    }
+
+    /// The number of a member.
+    pub(crate) fn id(&self, name: &str) -> u64 {
+        self.running[name].header().member
+    }
+
+    /// Where the others reach a member.
+    pub(crate) fn peer(&self, name: &str) -> String {
+        self.addresses[name].to_string()
+    }
+
+    /// A member that the cluster began with comes anew from now on, as one that was never there.
+    pub(crate) fn forget_that_it_was_among_the_first(&mut self, name: &str) {
+        self.first.remove(name);
+    }
+
+    /// Starts a member that may not come up.
+    pub(crate) async fn try_start(&mut self, name: &str) -> Result<(), StartError> {
+        let listener = TcpListener::bind(self.addresses[name]).await.unwrap();
+        self.try_start_at(name, listener).await
     }
 
     /// Starts a member that was ended.
@@ -112,6 +166,18 @@ impl Cluster {
             assert!(tokio::time::Instant::now() < end, "nobody leads: {leaders:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// What comes about sooner or later.
+pub(crate) async fn eventually<T>(mut seen: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = seen().await {
+            return seen;
+        }
+        assert!(tokio::time::Instant::now() < end, "it does not come about");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
