@@ -1,12 +1,19 @@
 //! The consensus store as processes: what was acknowledged stays, whoever is killed.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Members, alone, mainstay, pass};
+use serde_json::Value;
+
+use crate::support::{Members, alone, eventually, mainstay, pass};
 
 fn store(members: &Members, name: &str, arguments: &[&str]) -> (bool, String) {
+    store_at(members.client(name), arguments)
+}
+
+fn store_at(at: SocketAddr, arguments: &[&str]) -> (bool, String) {
     let mut command = mainstay();
-    command.args(["store", "--endpoints", &members.client(name).to_string()]).args(arguments);
+    command.args(["store", "--endpoints", &at.to_string()]).args(arguments);
     let output = command.output().unwrap();
     let said = if output.status.success() { output.stdout } else { output.stderr };
     (output.status.success(), String::from_utf8(said).unwrap())
@@ -107,4 +114,111 @@ fn a_planned_stop_of_the_leader_costs_no_write() {
     });
     assert!(written > 0);
     assert_ne!(members.leader(), leader);
+}
+
+/// The members as one of them lists them.
+fn listed(members: &Members, through: &str) -> Option<Vec<Value>> {
+    let (well, said) = store(members, through, &["member", "list", "--json"]);
+    let told: Value = serde_json::from_str(&said).ok().filter(|_| well)?;
+    told["members"].as_array().cloned()
+}
+
+#[test]
+fn one_node_becomes_three_at_the_keyboard_and_one_of_them_goes() {
+    let _stage = alone();
+    let mut members = Members::of(1);
+    members.put("n1", "a", "1").unwrap();
+    for name in ["n2", "n3"] {
+        let peer = members.place(name);
+        let (well, said) = store(&members, "n1", &["member", "add", &peer.to_string()]);
+        assert!(
+            well && said.contains("it votes once it has caught up") && said.contains("join = [\"127.0.0.1:"),
+            "{said}"
+        );
+        members.start(name);
+        eventually("a member that votes", || {
+            let all = listed(&members, name)?;
+            all.iter().any(|member| member["name"] == name && member["learner"] == false).then_some(())
+        });
+    }
+    assert!(store(&members, "n3", &["doctor"]).1.contains("all 3 members are well"));
+    members.kill("n2");
+    members.put("n3", "a", "2").unwrap();
+    let (well, said) = store(&members, "n3", &["member", "remove", "n2"]);
+    assert_eq!((well, said.as_str()), (true, "n2 is removed, for good: end its node, and remove its data\n"));
+    let (well, said) = store(&members, "n3", &["member", "remove", "n2"]);
+    assert!(!well && said.contains("there is no member n2: there are n1, n3"), "{said}");
+    members.start("n2");
+    eventually("a member that knows that it was removed", || {
+        let (well, said) = store(&members, "n2", &["get", "a"]);
+        (!well && said.contains("permanently removed from the cluster")).then_some(())
+    });
+    assert_eq!(members.get("n1", "a").unwrap().as_deref(), Some("2"));
+}
+
+#[test]
+fn members_change_while_leaders_are_killed_and_nothing_acknowledged_is_lost() {
+    let _stage = alone();
+    let mut members = Members::of(3);
+    let mut acknowledged = Vec::new();
+    for round in 0..3_u32 {
+        let (new, old) = (format!("n{}", 4 + round), format!("n{}", 1 + round));
+        let peer = members.place(&new).to_string();
+        let asked = members.leader();
+        assert!(store(&members, &asked, &["member", "add", &peer]).0);
+        members.start(&new);
+        // Amid the promotion, wherever it is by then.
+        pass(0.2 * f64::from(round));
+        write(&members, &asked, round, "promoted", &mut acknowledged);
+        members.kill(&asked);
+        members.start(&asked);
+        eventually("a member that votes", || {
+            let all = listed(&members, &asked)?;
+            all.iter().any(|member| member["name"] == *new && member["learner"] == false).then_some(())
+        });
+        // Amid the removal, or the handing over before it.
+        let leader = members.leader();
+        let stays = |name: &String| members.runs(name) && *name != old && *name != leader;
+        let through = members.names().into_iter().find(stays).unwrap();
+        let (at, gone) = (members.client(&through), old.clone());
+        let removing = std::thread::spawn(move || store_at(at, &["member", "remove", &gone]));
+        pass(0.02 + 0.02 * f64::from(round));
+        members.kill(&leader);
+        removing.join().unwrap();
+        write(&members, &through, round, "removed", &mut acknowledged);
+        if leader != old {
+            members.start(&leader);
+        }
+        eventually("a member that is gone", || {
+            let all = listed(&members, &through)?;
+            if all.iter().all(|member| member["name"] != *old) {
+                return Some(());
+            }
+            store(&members, &through, &["member", "remove", &old]);
+            None
+        });
+        if members.runs(&old) {
+            members.kill(&old);
+        }
+        write(&members, &through, round, "after", &mut acknowledged);
+    }
+    assert!(!acknowledged.is_empty());
+    let left: Vec<_> = members.names().into_iter().filter(|name| members.runs(name)).collect();
+    for name in &left {
+        for key in &acknowledged {
+            assert_eq!(members.get(name, key).unwrap().as_deref(), Some("v"), "{key} was acknowledged and is gone");
+        }
+    }
+    let hashes: Vec<_> = left.iter().map(|name| members.hash(name).unwrap()).collect();
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+}
+
+/// Writes a few keys, and notes those that were acknowledged.
+fn write(members: &Members, through: &str, round: u32, when: &str, acknowledged: &mut Vec<String>) {
+    for number in 0..20 {
+        let key = format!("{round}/{when}/{number}");
+        if members.put(through, &key, "v").is_ok() {
+            acknowledged.push(key);
+        }
+    }
 }

@@ -15,6 +15,8 @@ use super::{Process, eventually, free_addresses, http, mainstay};
 #[derive(Debug)]
 pub(crate) struct Members {
     dir: TempDir,
+    /// Those that the store began with.
+    first: Vec<String>,
     addresses: BTreeMap<String, [SocketAddr; 3]>,
     running: BTreeMap<String, Process>,
 }
@@ -24,8 +26,9 @@ impl Members {
     pub(crate) fn of(count: usize) -> Self {
         let free = free_addresses(3 * count);
         let (free, _) = free.as_chunks::<3>();
-        let addresses = free.iter().zip(1..).map(|(free, at)| (format!("n{at}"), *free)).collect();
-        let mut members = Self { dir: TempDir::new().unwrap(), addresses, running: BTreeMap::new() };
+        let addresses: BTreeMap<_, _> = free.iter().zip(1..).map(|(free, at)| (format!("n{at}"), *free)).collect();
+        let first = addresses.keys().cloned().collect();
+        let mut members = Self { dir: TempDir::new().unwrap(), first, addresses, running: BTreeMap::new() };
         for name in members.names() {
             members.start(&name);
         }
@@ -33,18 +36,39 @@ impl Members {
         members
     }
 
+    pub(crate) fn runs(&self, name: &str) -> bool {
+        self.running.contains_key(name)
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.addresses.keys().cloned().collect()
+    }
+
+    /// A place for one that is to come; where the others will reach it.
+    pub(crate) fn place(&mut self, name: &str) -> SocketAddr {
+        let free: [SocketAddr; 3] = free_addresses(3).try_into().unwrap();
+        self.addresses.insert(name.to_owned(), free);
+        free[2]
+    }
+
+    /// What a member's configuration says of the others.
+    fn others(&self, name: &str) -> String {
+        let peer = |name: &String| self.addresses[name][2];
+        if !self.first.iter().any(|first| first == name) {
+            let running: Vec<_> = self.running.keys().map(|name| format!("\"{}\"", peer(name))).collect();
+            return format!("join = [{}]\n", running.join(", "));
+        }
+        let all: Vec<_> = self.first.iter().map(|name| format!("{name} = \"{}\"", peer(name))).collect();
+        if all.len() > 1 { format!("members = {{ {} }}\n", all.join(", ")) } else { String::new() }
     }
 
     /// Starts one; it comes back to its data.
     pub(crate) fn start(&mut self, name: &str) {
         let [admin, client, peer] = self.addresses[name];
-        let all: Vec<_> = self.addresses.iter().map(|(name, [.., peer])| format!("{name} = \"{peer}\"")).collect();
-        let members = if all.len() > 1 { format!("members = {{ {} }}\n", all.join(", ")) } else { String::new() };
+        let others = self.others(name);
         let text = format!(
             "[node]\nname = \"{name}\"\ndata_dir = \"{}\"\n\n[admin]\naddress = \"{admin}\"\n\n[store]\nclient = \
-             \"{client}\"\npeer = \"{peer}\"\n{members}",
+             \"{client}\"\npeer = \"{peer}\"\n{others}",
             self.dir.path().join(name).display()
         );
         let file = self.dir.path().join(format!("{name}.toml"));

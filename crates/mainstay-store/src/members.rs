@@ -181,7 +181,7 @@ impl Members {
             return Err(Unchanged::NotALearner);
         }
         // Nine tenths of the leader's log, as etcd has it.
-        if !learner.answers || learner.reached < self.last - self.last / 10 {
+        if !learner.has_started() || !learner.answers || learner.reached < self.last - self.last / 10 {
             return Err(Unchanged::NotReady);
         }
         let with_it = self.voters().count() + 1;

@@ -20,6 +20,9 @@ const LATE: u64 = 1000;
 /// An answer that takes longer says that the member, its disk or the way to it is slow.
 const SLOW: Duration = Duration::from_millis(250);
 
+/// What is wrong with a member that was added and then left alone.
+const UNSTARTED: &str = "was added and has never started";
+
 /// How a member stands, as far as it says.
 #[derive(Debug, Clone)]
 struct Seen {
@@ -53,7 +56,12 @@ pub(crate) async fn command(args: &StoreArgs) -> Outcome {
         }
     }
     for member in &known {
-        seen.push(look(member.name.clone(), member.is_learner, &address(member)).await);
+        let name = members::called(member);
+        if member.name.is_empty() {
+            seen.push(Seen { name, learner: member.is_learner, status: Err(UNSTARTED.to_owned()) });
+            continue;
+        }
+        seen.push(look(name, member.is_learner, &address(member)).await);
     }
     let findings = findings(&seen);
     if args.json {
@@ -117,7 +125,10 @@ fn findings(seen: &[Seen]) -> Vec<Finding> {
         say(what, "an election is under way, or members are cut off from each other: look again in a moment");
     }
     for one in seen {
-        if let Err(why) = &one.status {
+        if one.status.as_ref().is_err_and(|why| why == UNSTARTED) {
+            let what = format!("{} {UNSTARTED}", one.name);
+            say(what, "start its node with store.join, or remove it (`mainstay store member remove`)");
+        } else if let Err(why) = &one.status {
             say(format!("{} does not answer: {why}", one.name), "see whether its process runs, and what its log says");
         }
     }
@@ -189,6 +200,12 @@ mod tests {
         let said = said(&[member("a", 0, 10, 10), gone("b"), gone("c")]);
         assert!(said.starts_with("no quorum: 1 of 3 voting members answer, 2 are needed\n"), "{said}");
         assert!(said.contains("b does not answer"), "{said}");
+    }
+
+    #[test]
+    fn one_that_never_came_is_told_from_one_that_is_gone() {
+        let unstarted = Seen { name: "b7".to_owned(), learner: true, status: Err(UNSTARTED.to_owned()) };
+        assert_eq!(said(&[member("a", 1, 10, 10), unstarted]), "b7 was added and has never started\n");
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn done(member: &Member, what: &str, as_json: bool) -> Outcome {
 }
 
 /// A member's name, or its number where it has none yet.
-fn called(member: &Member) -> String {
+pub(crate) fn called(member: &Member) -> String {
     if member.name.is_empty() { format!("{:x}", member.id) } else { member.name.clone() }
 }
 

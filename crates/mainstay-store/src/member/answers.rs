@@ -25,7 +25,9 @@ impl Answers for Inner {
     }
 
     async fn answer(&self, from: MemberId, asked: Message) -> Message {
-        self.reply(from, asked).await.unwrap_or_else(Message::Failed)
+        let answer = self.reply(from, asked).await;
+        // That this member was removed is its own affair: whoever asks looks for who leads.
+        answer.unwrap_or_else(|why| Message::Failed(if why == Failure::Removed { Failure::NoLeader } else { why }))
     }
 }
 

@@ -131,11 +131,8 @@ impl Inner {
 
     /// Looks after the members as the leader; as one that hears no leader, asks whether it is a member still.
     pub(super) async fn look_after_members(self: Arc<Self>) {
-        loop {
+        while !self.is_removed() {
             sleep(self.settings.election).await;
-            if self.is_removed() {
-                return;
-            }
             let members: BTreeSet<_> = self.places().into_iter().map(|(id, _)| id).collect();
             self.links.keep(&members);
             if self.leads() {
@@ -162,7 +159,7 @@ impl Inner {
 
     /// Has the others know this member by the name and the address for clients that it has.
     pub(super) async fn introduce(self: Arc<Self>) {
-        loop {
+        while !self.is_removed() {
             let known = self.data.reached().members.membership().get_node(&self.me()).cloned();
             let (name, client) = (&self.identity.name, &self.settings.client);
             if known.is_some_and(|known| (&known.name, &known.client) != (name, client)) {
@@ -226,4 +223,66 @@ impl Inner {
 /// Whether this refusal says that the change is made already.
 fn is_done(change: &Change, why: Unchanged) -> bool {
     matches!((change, why), (Change::Remove(_), Unchanged::Unknown) | (Change::Promote(_), Unchanged::NotALearner))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    async fn three(at: &std::path::Path) -> Vec<Arc<Inner>> {
+        let mut listeners = Vec::new();
+        for name in ["n1", "n2", "n3"] {
+            listeners.push((name, TcpListener::bind("127.0.0.1:0").await.unwrap()));
+        }
+        let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
+        let members: BTreeMap<_, _> =
+            listeners.iter().map(|(name, listener)| ((*name).to_owned(), address(listener))).collect();
+        let mut started = Vec::new();
+        for (name, listener) in listeners {
+            let mut settings = Settings::new(name, at.join(name));
+            (settings.members, settings.election) = (members.clone(), Duration::from_millis(400));
+            started.push(Inner::start(settings, listener).await.unwrap());
+        }
+        started
+    }
+
+    fn voters(of: &Inner) -> Vec<usize> {
+        let metrics = of.raft.metrics();
+        let members = metrics.borrow().membership_config.clone();
+        members.membership().get_joint_config().iter().map(BTreeSet::len).collect()
+    }
+
+    #[tokio::test]
+    async fn a_change_of_voters_that_was_left_half_done_is_finished_by_whoever_leads() {
+        let dir = tempfile::tempdir().unwrap();
+        let members = three(dir.path()).await;
+        let leader = loop {
+            match members.iter().find(|member| member.leads()) {
+                Some(leader) => break leader,
+                None => sleep(Duration::from_millis(20)).await,
+            }
+        };
+        let gone = members.iter().find(|member| !member.leads()).unwrap().me();
+        let first_step = async {
+            while voters(leader) != [3, 2] {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = first_step => {}
+            _ = leader.agree(ChangeMembers::RemoveVoters(BTreeSet::from([gone]))) => panic!("it is cut short"),
+        }
+        timeout(Duration::from_secs(20), async {
+            while voters(leader) != [2] {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("it is finished");
+        assert!(leader.places().iter().all(|(id, _)| *id != gone));
+    }
 }
