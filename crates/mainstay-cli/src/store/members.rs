@@ -79,8 +79,14 @@ pub(crate) fn called(member: &Member) -> String {
 async fn find(client: &Client, named: &str) -> Outcome<Member> {
     let members = list(client, true).await?;
     let number = u64::from_str_radix(named, 16).ok();
-    let found = members.iter().find(|member| member.name == named);
-    let found = found.or_else(|| members.iter().find(|member| Some(member.id) == number));
+    let namesakes: Vec<_> = members.iter().filter(|member| member.name == named).collect();
+    if namesakes.len() > 1 {
+        let numbers: Vec<_> = namesakes.iter().map(|member| format!("{:x}", member.id)).collect();
+        let why =
+            format!("{} members are called {named}: say which by its number, {}", numbers.len(), numbers.join(", "));
+        return Err(Trouble::failed(why));
+    }
+    let found = namesakes.first().copied().or_else(|| members.iter().find(|member| Some(member.id) == number));
     found.cloned().ok_or_else(|| {
         let names: Vec<_> = members.iter().map(called).collect();
         Trouble::failed(format!("there is no member {named}: there are {}", names.join(", ")))
