@@ -222,3 +222,25 @@ fn write(members: &Members, through: &str, round: u32, when: &str, acknowledged:
         }
     }
 }
+
+#[test]
+fn a_leader_that_comes_back_in_its_own_term_reads_all_that_it_had_acknowledged() {
+    let _stage = alone();
+    let mut members = Members::of(3);
+    for round in 0..5 {
+        let leader = members.leader();
+        let value = round.to_string();
+        members.put(&leader, "a", &value).unwrap();
+        let names = members.names();
+        names.iter().for_each(|name| members.kill(name));
+        members.start(&leader);
+        let clients = members.clients();
+        let found = std::thread::scope(|scope| {
+            // It is answered as soon as another is there, which may be before the two have told each other anything else.
+            let reads: Vec<_> = (0..8).map(|_| scope.spawn(|| clients.get(&leader, "a"))).collect();
+            names.iter().filter(|name| **name != leader).for_each(|name| members.start(name));
+            reads.into_iter().map(|read| read.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(found.iter().flatten().all(|found| *found == Some(value.clone())), "{found:?} after {value}");
+    }
+}
