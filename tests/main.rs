@@ -24,6 +24,7 @@ mod mirroring;
 mod overload;
 mod peers;
 mod replay;
+mod soaking;
 mod stale;
 mod steering;
 mod store;

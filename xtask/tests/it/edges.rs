@@ -70,7 +70,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("mainstay-checker", &[]),
-    ("xtask", &[]),
+    ("mainstay-soak", &["mainstay-checker"]),
+    ("xtask", &["mainstay-soak"]),
 ];
 
 /// The crates that decide and never look, and the crates of others that they may use: searching bytes, sharing them and
