@@ -10,12 +10,13 @@ use crate::support::alone;
 fn plan(seed: u64, faults: &[Kind]) -> Plan {
     Plan {
         binary: PathBuf::from(env!("CARGO_BIN_EXE_mainstay")),
+        mutant: None,
         seed,
         length: Duration::from_secs(3),
         faults: faults.to_vec(),
         members: 3,
         clients: 8,
-        election: Duration::from_millis(600),
+        election: Duration::from_secs(1),
         keep: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("soak"),
     }
 }

@@ -89,8 +89,12 @@ fn main() -> ExitCode {
 fn release() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     process::run(Command::new(cargo).args(["build", "--release", "-p", "mainstay-cli"]).current_dir(root()))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join("release").join("mainstay"))
+    Ok(target().join("release").join("mainstay"))
+}
+
+/// Where everything that is built goes.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The workspace's root.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Subcommand};
 use mainstay_soak::{Kind, Plan, Report, Verdict};
 
-use crate::{process, release, root};
+use crate::{process, release, root, target};
 
 /// What is played for long.
 #[derive(Debug, Subcommand)]
@@ -16,6 +16,8 @@ pub(crate) enum Soak {
     Wal(WalArgs),
     /// The consensus store as processes under faults, with clients whose histories are judged
     Store(StoreArgs),
+    /// Bugs that are let in again, each of which the soak of the store has to find
+    Mutants(MutantsArgs),
 }
 
 /// How often.
@@ -64,11 +66,26 @@ pub(crate) struct StoreArgs {
     keep: PathBuf,
 }
 
+/// How long each bug is looked for.
+#[derive(Debug, Args)]
+pub(crate) struct MutantsArgs {
+    /// How many runs at most
+    #[arg(long, default_value_t = 10)]
+    runs: u64,
+    /// How long faults go on in a run, in seconds
+    #[arg(long, default_value_t = 10.0)]
+    seconds: f64,
+    /// The seed of the first run
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
 /// Plays it.
 pub(crate) fn run(what: &Soak) -> Result<(), String> {
     match what {
         Soak::Wal(args) => wal(args),
         Soak::Store(args) => store(args),
+        Soak::Mutants(args) => mutants(args),
     }
 }
 
@@ -81,6 +98,7 @@ fn store(args: &StoreArgs) -> Result<(), String> {
     for seed in args.seed..args.seed + args.runs {
         let plan = Plan {
             binary: binary.clone(),
+            mutant: None,
             seed,
             length: Duration::from_secs_f64(args.seconds),
             faults: faults.clone(),
@@ -100,6 +118,61 @@ fn store(args: &StoreArgs) -> Result<(), String> {
     let bad = reports.iter().filter(|report| matches!(report.verdict, Verdict::Bad(_))).count();
     println!("{}", table(&reports, begun.elapsed()));
     if bad == 0 { Ok(()) } else { Err(format!("{bad} of {} runs are bad", reports.len())) }
+}
+
+/// Bugs by the names that the feature `mutants` of mainstay-store knows, and the faults that bring them to light.
+const MUTANTS: [(&str, &[Kind]); 6] = [
+    ("early-acknowledge", &[Kind::Power, Kind::SlowDisk]),
+    ("lone-read", &[Kind::Cut, Kind::Link, Kind::Late]),
+    ("forgetful-leader", &[Kind::Kill, Kind::Power]),
+    ("dropped-event", &[Kind::Kill, Kind::Pause]),
+    ("revived-lease", &[]),
+    ("second-proposal", &[Kind::Kill, Kind::Pause, Kind::Cut]),
+];
+
+/// `cargo xtask soak mutants`
+fn mutants(args: &MutantsArgs) -> Result<(), String> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "-p", "mainstay-cli", "--features", "mutants"]);
+    process::run(cargo.current_dir(root()))?;
+    // The next build without them puts another binary into its place.
+    let built = target().join("debug").join("mainstay");
+    let binary = target().join("mutants").join("mainstay");
+    let copied = std::fs::create_dir_all(target().join("mutants")).and_then(|()| std::fs::copy(&built, &binary));
+    copied.map_err(|error| format!("{}: {error}", built.display()))?;
+    let mut missed = Vec::new();
+    println!("| bug | faults | found in run | by |\n| --- | --- | --- | --- |");
+    for (mutant, faults) in MUTANTS {
+        let words: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let mut found = None;
+        for run in 1..=args.runs {
+            let plan = Plan {
+                binary: binary.clone(),
+                mutant: Some(mutant.to_owned()),
+                seed: args.seed + run - 1,
+                length: Duration::from_secs_f64(args.seconds),
+                faults: faults.to_vec(),
+                members: 3,
+                clients: 8,
+                election: Duration::from_secs(1),
+                keep: target().join("mutants").join(mutant),
+            };
+            if let Verdict::Bad(why) = mainstay_soak::run(&plan)?.verdict {
+                found = Some((run, why));
+                break;
+            }
+        }
+        let (run, why) = match &found {
+            Some((run, why)) => (run.to_string(), why.first().map_or("", |why| why.lines().next().unwrap_or(why))),
+            None => {
+                missed.push(mutant);
+                ("never".to_owned(), "")
+            }
+        };
+        let why: String = why.chars().take(90).collect();
+        println!("| {mutant} | {} | {run} | {why} |", words.join(", "));
+    }
+    if missed.is_empty() { Ok(()) } else { Err(format!("not found: {}", missed.join(", "))) }
 }
 
 /// The words with which a run is played again.

@@ -236,6 +236,7 @@ impl Breaker<'_> {
             Kind::Pause => members.iter().for_each(|member| self.members.signal(*member, Signal::CONT)),
             Kind::Cut | Kind::Deaf | Kind::Mute | Kind::Link | Kind::Late => self.ways.mend(),
             Kind::Clock | Kind::SlowDisk | Kind::BadDisk | Kind::FullDisk => {
+                self.members.look();
                 members.iter().filter_map(|member| self.members.control(*member)).for_each(Control::mend);
                 // Whoever had a disk that failed takes part again when it is started again, from what is really there.
                 if matches!(kind, Kind::BadDisk | Kind::FullDisk) {

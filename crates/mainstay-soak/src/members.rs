@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use crate::ask::Connection;
 use crate::clients::Stage;
+use crate::run::Plan;
 use crate::shim::{Control, Shim};
 use crate::ways::Ways;
 
@@ -35,6 +37,7 @@ struct Home {
 #[derive(Debug)]
 pub(crate) struct Members {
     binary: PathBuf,
+    mutant: Option<String>,
     homes: Vec<Home>,
     processes: Vec<Option<Child>>,
     stage: Arc<Stage>,
@@ -55,12 +58,11 @@ pub(crate) fn free_addresses(count: usize, from: u64) -> Vec<SocketAddr> {
 impl Members {
     /// Writes down who they are. `admin` and `peer` are where each listens itself; others reach it by the ways.
     pub(crate) fn new(
-        binary: &Path,
+        plan: &Plan,
         directory: &Path,
         stage: Arc<Stage>,
         shim: Option<Arc<Shim>>,
         ways: Arc<Ways>,
-        election: Duration,
         own: &[(SocketAddr, SocketAddr)],
     ) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
@@ -77,7 +79,7 @@ impl Members {
                 data.display(),
                 stage.addresses[at],
                 all.join(", "),
-                election.as_millis(),
+                plan.election.as_millis(),
             );
             let config = directory.join(format!("{name}.toml"));
             fs::write(&config, text).map_err(failed)?;
@@ -88,7 +90,16 @@ impl Members {
             homes.push(Home { config, data, log: directory.join(format!("{name}.log")), control });
         }
         let processes = homes.iter().map(|_| None).collect();
-        Ok(Self { binary: binary.to_owned(), homes, processes, stage, shim, ways, wrong: Vec::new() })
+        Ok(Self {
+            binary: plan.binary.clone(),
+            mutant: plan.mutant.clone(),
+            homes,
+            processes,
+            stage,
+            shim,
+            ways,
+            wrong: Vec::new(),
+        })
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -100,9 +111,11 @@ impl Members {
         let home = &self.homes[member];
         let failed = |error: std::io::Error| format!("n{}: {error}", member + 1);
         let mut command = Command::new(&self.binary);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAINSTAY_") && name != "MAINSTAY_MUTANT")
-        {
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAINSTAY_")) {
             command.env_remove(name);
+        }
+        if let Some(mutant) = &self.mutant {
+            command.env("MAINSTAY_MUTANT", mutant);
         }
         command.arg("run").arg(&home.config).args(["--with-parent", &std::process::id().to_string()]);
         if let (Some(shim), Some(control)) = (&self.shim, &home.control) {
@@ -157,7 +170,8 @@ impl Members {
         let end = Instant::now() + PATIENCE;
         loop {
             match child.try_wait() {
-                Ok(Some(status)) if status.success() => break,
+                // Who has not come up yet knows of no good order.
+                Ok(Some(status)) if status.success() || status.signal() == Some(Signal::TERM.as_raw()) => break,
                 Ok(Some(status)) => {
                     self.wrong.push(format!("n{} was asked to end and ended with {status}", member + 1));
                     break;
@@ -182,13 +196,15 @@ impl Members {
         }
     }
 
-    /// Notices who has ended by itself.
+    /// Notices who has ended by itself. One cannot start on a disk that fails, and nothing else is a reason.
     pub(crate) fn look(&mut self) {
         for (member, process) in self.processes.iter_mut().enumerate() {
             if let Some(child) = process
                 && let Ok(Some(status)) = child.try_wait()
             {
-                self.wrong.push(format!("n{} ended by itself with {status}", member + 1));
+                if !self.homes[member].control.as_ref().is_some_and(Control::fails) {
+                    self.wrong.push(format!("n{} ended by itself with {status}", member + 1));
+                }
                 *process = None;
                 self.stage.lives[member].fetch_add(1, Ordering::SeqCst);
             }

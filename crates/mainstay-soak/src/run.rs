@@ -34,6 +34,8 @@ const LAST: &str = "r/last";
 pub struct Plan {
     /// The binary `mainstay`.
     pub binary: PathBuf,
+    /// The bug that is let in again, in a binary that can; none.
+    pub mutant: Option<String>,
     /// From it follow faults and questions. When they happen is up to the machine.
     pub seed: u64,
     /// How long faults go on.
@@ -111,8 +113,7 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
     });
     let ways = Arc::new(Ways::open(fronts, peers).map_err(|error| format!("ways between members: {error}"))?);
     let own: Vec<_> = admins.iter().copied().zip(peers.iter().copied()).collect();
-    let mut members =
-        Members::new(&plan.binary, directory.path(), Arc::clone(&stage), shim, Arc::clone(&ways), plan.election, &own)?;
+    let mut members = Members::new(plan, directory.path(), Arc::clone(&stage), shim, Arc::clone(&ways), &own)?;
     for member in 0..plan.members {
         members.start(member)?;
     }

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The functions, as they are compiled.
@@ -47,6 +48,7 @@ pub(crate) struct Control {
     file: PathBuf,
     data: PathBuf,
     undo: PathBuf,
+    fails: AtomicBool,
 }
 
 /// The disk does not do it.
@@ -67,7 +69,7 @@ impl Control {
         let (file, undo) = (directory.join(format!("{name}.control")), directory.join(format!("{name}.undo")));
         let made = fs::write(&file, [0; LENGTH]).and_then(|()| fs::create_dir_all(&undo));
         made.map_err(|error| format!("{}: {error}", file.display()))?;
-        Ok(Self { file, data: data.to_owned(), undo })
+        Ok(Self { file, data: data.to_owned(), undo, fails: AtomicBool::new(false) })
     }
 
     fn set(&self, place: u64, value: i64) {
@@ -88,16 +90,24 @@ impl Control {
 
     /// Has every flush fail.
     pub(crate) fn flush_fails(&self, errno: i64) {
+        self.fails.store(true, Ordering::Relaxed);
         self.set(FLUSH_FAILS, errno);
     }
 
     /// Has every write fail.
     pub(crate) fn write_fails(&self, errno: i64) {
+        self.fails.store(true, Ordering::Relaxed);
         self.set(WRITE_FAILS, errno);
+    }
+
+    /// Whether the disk does not do everything that it is asked.
+    pub(crate) fn fails(&self) -> bool {
+        self.fails.load(Ordering::Relaxed)
     }
 
     /// Lets all be well.
     pub(crate) fn mend(&self) {
+        self.fails.store(false, Ordering::Relaxed);
         for place in [WALL, FLUSH_LATE, FLUSH_FAILS, WRITE_FAILS] {
             self.set(place, 0);
         }

@@ -9,6 +9,7 @@ mod identity;
 mod links;
 mod member;
 mod members;
+mod mutant;
 mod peer;
 mod propose;
 mod raft;

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use mainstay_mvcc::{Budget, Cursor, Event, Hub, Mark, Revision, Standing, Step, Store, Watch, WatchId};
 use tokio::sync::Notify;
 
+use crate::mutant::{self, Mutant};
+
 /// How many writes the hub hears under one lock of the store: some microseconds.
 const HEARD_AT_ONCE: usize = 256;
 
@@ -139,7 +141,12 @@ impl Watcher {
         loop {
             let step = self.room.store().step(&mut self.cursor, self.until, Budget::default());
             match step {
-                Step::Events { events, .. } => return Seen::Events(events),
+                Step::Events { mut events, .. } => {
+                    if mutant::is(Mutant::DroppedEvent) && events.len() > 1 {
+                        events.pop();
+                    }
+                    return Seen::Events(events);
+                }
                 Step::Compacted(oldest) => return Seen::Compacted(oldest),
                 Step::Onward => tokio::task::yield_now().await,
                 Step::Nothing => {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keeper::Keeper;
 use super::{Entry, LogId, MemberId, StorageError, Types, Vote, decode, encode};
+use crate::mutant::{self, Mutant};
 
 /// How much is read of the log at once, in bytes: what goes to a follower in one message, which must be on its disk before
 /// the time for it is over.
@@ -181,7 +182,8 @@ impl RaftLogStorage<Types> for LogStore {
     async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
         // Who led when the member ended leads no more, this one least of all: it may have told a client of an entry that
         // it does not know any more to be agreed on, and answer a read without it.
-        Ok(self.beside().vote.map(|vote| Vote { committed: false, ..vote }))
+        let leads_on = mutant::is(Mutant::ForgetfulLeader);
+        Ok(self.beside().vote.map(|vote| Vote { committed: vote.committed && leads_on, ..vote }))
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
@@ -204,6 +206,10 @@ impl RaftLogStorage<Types> for LogStore {
         let entry = |entry: Entry| Record::Entry { index: entry.log_id.index, body: encode(&entry) };
         let mut records: Vec<_> = entries.into_iter().map(entry).collect();
         records.extend(self.news());
+        if mutant::is(Mutant::EarlyAcknowledge) {
+            callback.log_io_completed(Ok(()));
+            return self.writer.append(records, |_| {}).map_err(|refusal| writing(&refusal));
+        }
         let done = move |outcome: Result<(), Refusal>| {
             callback.log_io_completed(outcome.map_err(|refusal| io::Error::other(refusal.whole())));
         };
