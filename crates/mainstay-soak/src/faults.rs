@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use crate::clients::Stage;
 use crate::luck::Luck;
-use crate::members::Members;
+use crate::members::{Members, Weight};
 use crate::shim::{Control, EIO, ENOSPC};
 use crate::ways::Ways;
 
@@ -120,6 +120,8 @@ pub(crate) struct Breaker<'a> {
     pub(crate) ways: &'a Ways,
     pub(crate) kinds: Vec<Kind>,
     pub(crate) told: Vec<String>,
+    /// What the members took, from time to time.
+    pub(crate) weights: Vec<Weight>,
 }
 
 impl Breaker<'_> {
@@ -130,6 +132,7 @@ impl Breaker<'_> {
         while !left(self.stage).is_zero() {
             std::thread::sleep(luck.millis(100, 1500).min(left(self.stage)));
             self.members.look();
+            self.weights.extend(self.members.weigh());
             if self.kinds.is_empty() || left(self.stage).is_zero() {
                 continue;
             }

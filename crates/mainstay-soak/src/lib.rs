@@ -22,4 +22,5 @@ mod ways;
 
 pub use faults::Kind;
 pub use judge::Verdict;
+pub use members::Weight;
 pub use run::{Plan, Report, run};

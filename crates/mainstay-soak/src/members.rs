@@ -47,6 +47,27 @@ pub(crate) struct Members {
     pub(crate) wrong: Vec<String>,
 }
 
+/// What members take, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Of memory.
+    pub memory: u64,
+    /// Of their disks.
+    pub disk: u64,
+}
+
+/// The lengths of all files below a directory.
+fn length(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(about) if about.is_dir() => length(&entry.path()),
+        Ok(about) => about.len(),
+        // It has just gone.
+        Err(_) => 0,
+    };
+    entries.map(of).sum()
+}
+
 /// Addresses that nobody listens on, from so many ports on.
 pub(crate) fn free_addresses(count: usize, from: u64) -> Vec<SocketAddr> {
     let span = u64::from(PORTS.end - PORTS.start);
@@ -213,6 +234,18 @@ impl Members {
 
     pub(crate) fn runs(&self, member: usize) -> bool {
         self.processes[member].is_some()
+    }
+
+    /// What all members take together, if all run: of memory and of their disks, in bytes.
+    pub(crate) fn weigh(&self) -> Option<Weight> {
+        let mut weight = Weight::default();
+        for (home, process) in self.homes.iter().zip(&self.processes) {
+            let status = fs::read_to_string(format!("/proc/{}/status", process.as_ref()?.id())).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+            weight.memory += line.split_whitespace().next()?.parse::<u64>().ok()? << 10;
+            weight.disk += length(&home.data);
+        }
+        Some(weight)
     }
 
     /// What stands before a member's disk and clock.

@@ -17,13 +17,17 @@ use crate::history::{Ask, Asked, Said, Seen, text};
 use crate::judge::{Evidence, Verdict, judge};
 use crate::leases::own;
 use crate::luck::Luck;
-use crate::members::{Members, free_addresses};
+use crate::members::{Members, Weight, free_addresses};
 use crate::shim::Shim;
 use crate::watches::watch;
 use crate::ways::Ways;
 
 /// How long all that was done may take to be seen by everybody once all is well.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// From which length on growth is looked at, and how much of it counts as none.
+const LONG: Duration = Duration::from_secs(300);
+const ROOM: u64 = 64 << 20;
 
 /// The keys of what is written first and last.
 const FIRST: &str = "r/first";
@@ -69,6 +73,8 @@ pub struct Report {
     pub leases: usize,
     /// The longest time without an acknowledged change.
     pub silence: Duration,
+    /// What all members took together: in the middle of the second quarter of the run, and of the last.
+    pub grew: Option<(Weight, Weight)>,
     /// What is to be said of it.
     pub verdict: Verdict,
     /// Where what led to it is kept, if it is bad.
@@ -82,8 +88,14 @@ impl fmt::Display for Report {
         write!(
             f,
             "seed {seed}: {faults} faults, {asked} asked, {unknown} unknown, {changes} changes, {leases} leases, longest \
-             silence {silence:.1} s: {verdict}"
-        )
+             silence {silence:.1} s"
+        )?;
+        if let Some((before, after)) = self.grew {
+            let (mib, disk) = (|bytes| bytes >> 20, "MiB of disk");
+            let (memory, then) = (mib(before.memory), mib(after.memory));
+            write!(f, ", {memory} to {then} MiB of memory, {} to {} {disk}", mib(before.disk), mib(after.disk))?;
+        }
+        write!(f, ": {verdict}")
     }
 }
 
@@ -120,14 +132,16 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
     for member in 0..plan.members {
         members.answers(member)?;
     }
-    let (evidence, told) = match write(&stage, plan, FIRST) {
+    let (mut evidence, told, weights) = match write(&stage, plan, FIRST) {
         (first, Some(_)) => play(plan, &stage, &mut members, &ways, first)?,
         (_, None) => {
             let wrong = vec!["a new store takes no write".to_owned()];
-            (Evidence { wrong, ..Evidence::default() }, Vec::new())
+            (Evidence { wrong, ..Evidence::default() }, Vec::new(), Vec::new())
         }
     };
     drop(members);
+    let grew = growth(&weights);
+    evidence.wrong.extend(grew.filter(|_| plan.length >= LONG).and_then(too_much));
     let verdict = judge(&evidence);
     let kept = match verdict {
         Verdict::Good => None,
@@ -142,9 +156,31 @@ pub fn run(plan: &Plan) -> Result<Report, String> {
         changes: evidence.watched.first().map_or(0, |watched| watched.log.len()),
         leases: evidence.leases.len(),
         silence: silence(&evidence.asked),
+        grew,
         verdict,
         kept,
     })
+}
+
+/// What the members took in the second quarter and in the last, as the medians.
+fn growth(weights: &[Weight]) -> Option<(Weight, Weight)> {
+    let median = |weights: &[Weight]| {
+        let middle = |of: fn(&Weight) -> u64| {
+            let mut all: Vec<_> = weights.iter().map(of).collect();
+            all.sort_unstable();
+            all.get(all.len() / 2).copied()
+        };
+        Some(Weight { memory: middle(|weight| weight.memory)?, disk: middle(|weight| weight.disk)? })
+    };
+    let quarter = weights.len() / 4;
+    Some((median(&weights[quarter..2 * quarter])?, median(&weights[3 * quarter..])?))
+}
+
+/// Whether that is growth which compaction did not give back.
+fn too_much((before, after): (Weight, Weight)) -> Option<String> {
+    let grew = |before: u64, after: u64| after > before + before / 2 + ROOM;
+    let is = grew(before.memory, after.memory) || grew(before.disk, after.disk);
+    is.then(|| format!("what the members take grows: from {before:?} to {after:?}"))
 }
 
 /// Has everybody take part until all is well again and seen by all.
@@ -154,16 +190,17 @@ fn play(
     members: &mut Members,
     ways: &Ways,
     first: Vec<Asked>,
-) -> Result<(Evidence, Vec<String>), String> {
+) -> Result<(Evidence, Vec<String>, Vec<Weight>), String> {
     scope(|scope| {
         let watches: Vec<_> = (0..plan.members).map(|member| scope.spawn(move || watch(stage, member))).collect();
         let clients: Vec<_> =
             (0..plan.clients).map(|number| scope.spawn(move || Client::new(Arc::clone(stage), number).run())).collect();
         let owners: Vec<_> = (0..3).map(|number| scope.spawn(move || own(Arc::clone(stage), number))).collect();
         scope.spawn(|| compact(stage));
-        let mut breaker = Breaker { stage, members, ways, kinds: plan.faults.clone(), told: Vec::new() };
+        let kinds = plan.faults.clone();
+        let mut breaker = Breaker { stage, members, ways, kinds, told: Vec::new(), weights: Vec::new() };
         let broken = breaker.run(plan.length);
-        let told = breaker.told;
+        let (told, weights) = (breaker.told, breaker.weights);
         stage.ending.store(true, Ordering::Relaxed);
         let asked = [first, all(clients)].concat();
         let mut evidence = Evidence { asked, leases: all(owners), ..Evidence::default() };
@@ -175,7 +212,7 @@ fn play(
         members.look();
         evidence.wrong.append(&mut members.wrong);
         evidence.wrong.extend(broken.err());
-        Ok((evidence, told))
+        Ok((evidence, told, weights))
     })
 }
 
