@@ -2,10 +2,10 @@
 //! faults on a schedule that follows from a seed, and a judge.
 //!
 //! In: a [`Plan`]. Out: a [`Report`] with a verdict, and where it is bad a directory with everything that led to it. Nothing
-//! here knows how the store is built: what is true is read off the answers alone ([`judge`](mod@judge)).
+//! here knows how the store is built: what is true is read off the answers alone (`judge.rs`).
 //!
-//! The binary is the one that ships. Links between members fail in proxies ([`ways`]), disks and clocks in a few functions
-//! of the C library that stand before its own ([`shim`]); so no switch for a test is in the product.
+//! The binary is the one that ships. Links between members fail in proxies (`ways.rs`), disks and clocks in a few functions
+//! of the C library that stand before its own (`shim.rs`); so no switch for a test is in the product.
 
 mod ask;
 mod clients;
