@@ -110,6 +110,12 @@ pub struct Status {
     pub no_space: bool,
     /// Whether this member is a learner.
     pub learner: bool,
+    /// How often this member has seen another come to lead.
+    pub leaders: u64,
+    /// Commands of this member's clients whose outcome is not known yet.
+    pub pending: u64,
+    /// Commands of this member's clients that were refused, or of which nobody knows the outcome.
+    pub failed: u64,
 }
 
 /// A lease and how it stands.

@@ -6,6 +6,7 @@
 
 mod answers;
 mod changing;
+mod counts;
 mod leading;
 mod start;
 
@@ -22,6 +23,7 @@ use tokio::time::timeout;
 
 pub use start::StartError;
 
+use self::counts::Counts;
 use crate::confirm::Confirmations;
 use crate::data::Data;
 use crate::elector::{Elector, Now};
@@ -57,6 +59,7 @@ pub(crate) struct Inner {
     askers: Mutex<std::collections::BTreeMap<MemberId, Asker>>,
     pub(crate) reads: Reads,
     confirmations: Confirmations,
+    counts: Counts,
     elector: Mutex<Elector>,
     /// The snapshot that comes in, if one does.
     receiving: tokio::sync::Mutex<Option<Receiving>>,
@@ -109,6 +112,7 @@ impl Inner {
             return None;
         }
         let id = metrics.current_leader?;
+        self.counts.led_by(id);
         if id != self.me() {
             // One that is silent for so long that others stand leads no more, whatever was known last.
             if !self.elector().is_led() {
@@ -178,7 +182,12 @@ impl Inner {
                 }
             }
         };
-        timeout(self.patience(), asked).await.unwrap_or(Err(Failure::Timeout))
+        let _pending = self.counts.proposes();
+        let outcome = timeout(self.patience(), asked).await.unwrap_or(Err(Failure::Timeout));
+        if outcome.is_err() {
+            self.counts.failed();
+        }
+        outcome
     }
 
     /// Proposes as the leader.
@@ -348,6 +357,9 @@ impl Inner {
             data,
             no_space: self.is_full(),
             learner: self.data.learns(),
+            leaders: self.counts.leaders(),
+            pending: self.counts.pending(),
+            failed: self.counts.failures(),
         }
     }
 

@@ -6,6 +6,7 @@ use tonic::body::Body;
 use super::VERSION;
 use super::count::head;
 use super::face::Face;
+use crate::raft::Flushes;
 
 pub(crate) fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
     let mut response = Response::new(Body::new(http_body_util::Full::from(text)));
@@ -103,6 +104,14 @@ fn metrics(face: &Face) -> String {
         "The last entry of the log that was carried out.",
         status.applied,
     );
+    put("etcd_server_proposals_pending", "gauge", "Commands whose outcome is not known yet.", status.pending);
+    put(
+        "etcd_server_proposals_failed_total",
+        "counter",
+        "Commands that were refused, or of which nobody knows the outcome.",
+        status.failed,
+    );
+    put("etcd_server_leader_changes_seen_total", "counter", "How often another member came to lead.", status.leaders);
     put("etcd_mvcc_db_total_size_in_bytes", "gauge", "What log and snapshots take on disk.", status.disk);
     put("etcd_mvcc_db_total_size_in_use_in_bytes", "gauge", "What the data takes: what the quota counts.", status.data);
     put("mainstay_store_term", "gauge", "The term.", status.term);
@@ -116,10 +125,18 @@ fn metrics(face: &Face) -> String {
     put("mainstay_store_revision", "gauge", "The revision that the data stands at.", revision);
     head(&mut out, "etcd_server_version", "gauge", "The version of etcd that this is taken for.");
     out += &format!("etcd_server_version{{server_version=\"{VERSION}\"}} 1\n");
-    let flushes = face.engine.flushes();
-    head(&mut out, "mainstay_store_flush_seconds", "summary", "How long flushes of the log took.");
-    out += &format!("mainstay_store_flush_seconds_sum {}\n", flushes.total.as_secs_f64());
-    out += &format!("mainstay_store_flush_seconds_count {}\n", flushes.count);
+    for name in ["etcd_disk_wal_fsync_duration_seconds", "mainstay_store_flush_seconds"] {
+        write_flushes(&mut out, name, &face.engine.flushes());
+    }
     face.counts.write(&mut out);
     out
+}
+
+fn write_flushes(out: &mut String, name: &str, flushes: &Flushes) {
+    head(out, name, "histogram", "How long flushes of the log took.");
+    for (bound, count) in flushes.up_to() {
+        *out += &format!("{name}_bucket{{le=\"{}\"}} {count}\n", bound.as_secs_f64());
+    }
+    *out += &format!("{name}_bucket{{le=\"+Inf\"}} {}\n", flushes.count);
+    *out += &format!("{name}_sum {}\n{name}_count {}\n", flushes.total.as_secs_f64(), flushes.count);
 }

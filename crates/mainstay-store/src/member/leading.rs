@@ -61,7 +61,12 @@ impl Inner {
     /// Stands for election when nobody leads and a majority would have it.
     pub(super) async fn elect(self: Arc<Self>) {
         loop {
-            if self.raft.metrics().borrow().state.is_leader() {
+            let (leads, leader) = {
+                let metrics = self.metrics.borrow();
+                (metrics.state.is_leader(), metrics.current_leader)
+            };
+            leader.into_iter().for_each(|leader| self.counts.led_by(leader));
+            if leads {
                 self.elector().heard(self.now());
             }
             let number = self.rounds.fetch_add(1, Ordering::Relaxed) + 1;

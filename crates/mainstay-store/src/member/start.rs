@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::Inner;
+use super::counts::Counts;
 use crate::confirm::Confirmations;
 use crate::elector::{Elector, lease};
 use crate::identity::{Identity, Mistaken, number};
@@ -109,6 +110,7 @@ impl Inner {
                 askers: Mutex::default(),
                 reads: Reads::default(),
                 confirmations,
+                counts: Counts::default(),
                 receiving: tokio::sync::Mutex::new(None),
                 counted: Mutex::new(None),
                 yielding: AtomicBool::new(false),

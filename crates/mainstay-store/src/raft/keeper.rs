@@ -17,6 +17,7 @@ use openraft::SnapshotMeta;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::flushes::Flushes;
 use super::log::{LogStore, beside};
 use super::{LogId, Machine, MemberId, Place, Vote};
 use crate::data::{Data, Reached};
@@ -58,15 +59,6 @@ struct Kept {
 struct Count {
     bytes: AtomicU64,
     flushes: Mutex<Flushes>,
-}
-
-/// How the disk has flushed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Flushes {
-    /// How often.
-    pub count: u64,
-    /// How long it took altogether.
-    pub total: Duration,
 }
 
 /// A member's data, opened.
@@ -148,9 +140,7 @@ fn gap(snapshot: Option<u64>, purged: Option<LogId>) -> String {
 impl Count {
     fn add(&self, flush: Flush) {
         self.bytes.fetch_add(flush.bytes, Ordering::Relaxed);
-        let mut flushes = self.flushes();
-        flushes.count += 1;
-        flushes.total += flush.flush;
+        self.flushes().add(flush.flush);
     }
 
     fn flushes(&self) -> MutexGuard<'_, Flushes> {

@@ -5,6 +5,7 @@
 //! through the log and the network to the moment in which it is carried out.
 
 mod entry;
+mod flushes;
 mod keeper;
 mod log;
 mod machine;
@@ -16,7 +17,7 @@ use mainstay_mvcc::Applied;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use entry::{decode, encode};
-pub use keeper::Flushes;
+pub use flushes::Flushes;
 pub(crate) use keeper::{Keeper, Opened, Receiving, SnapshotFile, open};
 pub(crate) use log::LogStore;
 pub(crate) use machine::Machine;

@@ -142,8 +142,13 @@ async fn metrics_have_the_names_that_dashboards_of_etcd_know() {
     assert_eq!(code, 200);
     for line in [
         "etcd_server_has_leader 1",
-        "etcd_server_is_leader 1",
+        "etcd_server_is_leader ",
         "etcd_server_proposals_committed_total ",
+        "etcd_server_proposals_pending 0",
+        "etcd_server_proposals_failed_total 0",
+        "etcd_server_leader_changes_seen_total 1",
+        "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"8.192\"} ",
+        "etcd_disk_wal_fsync_duration_seconds_count ",
         "etcd_mvcc_db_total_size_in_bytes ",
         "etcd_mvcc_db_total_size_in_use_in_bytes ",
         "grpc_server_started_total{grpc_method=\"Put\",grpc_service=\"etcdserverpb.KV\",grpc_type=\"unary\"} 1",
